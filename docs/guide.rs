@@ -91,6 +91,7 @@ chapters! {
     first_tool: "first_tool.md",
     arguments: "arguments.md",
     state: "state.md",
+    run_time_tools: "run_time_tools.md",
     progress: "progress.md",
     resources: "resources.md",
     prompts: "prompts.md",

@@ -3,7 +3,8 @@
 //! Try it: `cargo build --release --example subscription`, then
 //! `cargo run --release -- call --server 'target/release/examples/subscription' set_status text=open`.
 
-use mcpool::{CallContext, ReadContext, Resource, Resources, Server, Tool, ToolDefinition, ToolError};
+use mcpool::resources::{ReadContext, Resource, Resources};
+use mcpool::{CallContext, Server, Tool, ToolDefinition, ToolError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::sync::{Arc, Mutex, PoisonError};

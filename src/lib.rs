@@ -58,11 +58,12 @@
 //! | --- | --- |
 //! | to write a tool | `#[tool]` on a function, `#[toolset]` on an `impl` block, [`CallContext`], [`ToolError`] |
 //! | to write a tool without attributes | [`Tool`], [`BlockingTool`], [`ToolDefinition`] |
-//! | tools by condition, from a list, shown and hidden while the server runs | [`Single`], [`BoxedTool`], [`Server::offer_tool`] |
-//! | a time limit, or turns, for one tool; something around each of its calls | [`Layered`], [`TimeLimit`], [`AtMost`], [`CallLayer`] |
-//! | a family of tools that dispatches by itself | [`Toolset`], [`ToolRequest`] |
+//! | tools by condition, from a list, shown and hidden while the server runs | [`toolsets::Single`], [`BoxedTool`], [`Server::offer_tool`] |
+//! | tools that are known at run time only, and come and go while the server runs | [`DynamicTool`], [`Server::add_tool`] |
+//! | a time limit, or turns, for one tool; something around each of its calls | `#[tool(timeout_ms = .., max_concurrent = ..)]`, [`Layered`], [`TimeLimit`], [`AtMost`], [`CallLayer`] |
+//! | a family of tools that dispatches by itself | [`toolsets::Toolset`], [`toolsets::ToolRequest`] |
 //! | the tools that are here already | [`tools`] |
-//! | to offer resources, prompts or completion | [`Resources`], [`Prompts`], [`Completer`] |
+//! | to offer resources, prompts or completion | [`resources::Resources`], [`prompts::Prompts`], [`prompts::Completer`] |
 //! | to ask the client's user or model, to continue as a task | [`RequestContext`] |
 //! | HTTP for the programs of this machine, in one call | [`Server::serve_local_http`] |
 //! | to serve many clients over HTTP or a Unix socket | [`transport::serve_http`], [`transport::Listener`], [`transport::admission`] |
@@ -88,6 +89,7 @@
 //! | `client` | the `client` module |
 //! | `load` | the `load` module, and `client` |
 //! | `validation` | checks arguments and answers against schemas that are given as text |
+//! | `tower` | layers of `tower` around the calls of a tool: the `tower` module |
 //! | `webhook` | the program can send alerts to a webhook |
 //! | `otel` | spans of requests for an OpenTelemetry collector: `Server::export_traces` |
 //! | `oauth`, `tls` | access tokens of OAuth 2.1, encrypted connections |
@@ -218,8 +220,23 @@ pub use mcpool_macros::arguments;
 ///
 /// Options: `name = ".."`, `title = ".."`, `description = ".."`, the hints `read_only`, `destructive`, `idempotent` and
 /// `open_world` (each also with `= false`), `text`, `blocking`, and `type = Name` where the name of the type is taken: by
-/// the type of its arguments, say. A `blocking` tool is a plain
-/// function that works on a thread that may block, and goes to [`ServerBuilder::blocking_tool`]:
+/// the type of its arguments, say. `timeout_ms = 500` ends calls that take longer, and `max_concurrent = 4` lets so many
+/// run at once while others wait for their turn, which counts as time; a constant will do in place of the number. All
+/// servers of a process share the turns of a function, and each value of a [`toolset`] has its own:
+///
+/// ```
+/// # async fn look_up(word: &str) -> std::io::Result<String> { Ok(word.to_owned()) }
+/// /// Looks a word up.
+/// #[mcpool::tool(read_only, timeout_ms = 10_000, max_concurrent = 4)]
+/// async fn explain(word: &str) -> std::io::Result<String> {
+///     look_up(word).await
+/// }
+/// # let server = mcpool::Server::builder("words", "1.0.0").tool(Explain).build()?;
+/// # Ok::<(), mcpool::BuildError>(())
+/// ```
+///
+/// A `blocking` tool is a plain function that works on a thread that may block, and goes to
+/// [`ServerBuilder::blocking_tool`]:
 ///
 /// ```
 /// /// Counts the lines of a file.
@@ -271,21 +288,48 @@ pub use mcpool_macros::tool;
 pub use mcpool_macros::toolset;
 /// The pools that everything here is built on, as a crate of their own.
 pub use mcpool_pools as pools;
-pub use protocol::{
-    Capability, Elicited, InputKind, InputRequest, InputResponse, LogLevel, Prompt, PromptArgument, Resource,
-    ResourceTemplate, Role, TaskSupport, ToolAnnotations, ToolDefinition,
-};
+pub use protocol::capability::Capability;
+pub use protocol::input::{Elicited, InputRequest, InputResponse};
+pub use protocol::log_level::LogLevel;
+pub use protocol::prompt::Role;
+pub use protocol::tool::{TaskSupport, ToolAnnotations, ToolDefinition};
 /// The crate that schemas come from, in the version that [`ToolDefinition`] takes.
 pub use schemars;
 pub use server::{
-    AtMost, Blocking, BlockingTool, BoxedTool, BuildError, CallContext, CallLayer, CatalogError, Chain,
-    Completer, CompletionRequest, CompletionTarget, Completions, DataBlock, Drain, ErrorWithData, Finished,
-    Layered, NoTools, PromptContext, Prompts, ReadContext, RequestContext, ResourcePage, ResourceWatch,
-    Resources, Server, ServerBuilder, SessionValues, Single, TextBlock, ThreadArguments, TimeLimit, Tool,
-    ToolError, ToolList, ToolRequest, Toolset,
+    AddToolError, AtMost, BlockingTool, BoxedTool, BuildError, CallContext, CallLayer, CatalogError,
+    DataBlock, Drain, DynamicTool, ErrorWithData, Layered, RequestContext, Server, ServerBuilder,
+    SessionValues, TextBlock, TimeLimit, Tool, ToolError,
 };
 #[cfg(feature = "otel")]
 pub use traces::{TraceExport, TraceExportError};
+
+/// Prompts, and what completes their arguments.
+pub mod prompts {
+    pub use crate::protocol::prompt::{Prompt, PromptArgument};
+    pub use crate::server::{
+        Completer, CompletionRequest, CompletionTarget, Completions, PromptContext, Prompts,
+    };
+}
+
+/// Resources: what a client reads by its URI, and subscribes to.
+pub mod resources {
+    pub use crate::protocol::resource::{Resource, ResourceTemplate};
+    pub use crate::server::{ReadContext, ResourcePage, ResourceWatch, Resources};
+}
+
+/// Families of tools that dispatch their calls by themselves, and what servers are put together of.
+pub mod toolsets {
+    pub use crate::server::{
+        AnyToolset, Blocking, Chain, DynamicTools, Finished, NoTools, Single, ThreadArguments, ToolList,
+        ToolRequest, Toolset,
+    };
+}
+
+/// Layers of `tower` around the calls of a tool.
+#[cfg(feature = "tower")]
+pub mod tower {
+    pub use crate::server::{CallFailed, ServeCall, ToolCall, TowerLayer};
+}
 
 /// What generated code names.
 #[cfg(feature = "macros")]

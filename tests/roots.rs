@@ -2,7 +2,8 @@
 //! told. Also the one test of a toolset that dispatches by itself.
 
 use crate::test_client::{self, TestClient};
-use mcpool::{Finished, Server, SessionValues, ToolDefinition, ToolRequest, Toolset};
+use mcpool::toolsets::{Finished, ToolRequest, Toolset};
+use mcpool::{Server, SessionValues, ToolDefinition};
 use serde::Deserialize;
 use serde_json::json;
 use std::sync::{Arc, Mutex};

@@ -8,9 +8,12 @@
 mod asking;
 #[cfg(feature = "macros")]
 mod attribute;
+#[cfg(feature = "macros")]
+mod attribute_limits;
 #[cfg(feature = "cli")]
 #[path = "cli/main.rs"]
 mod cli;
+mod dynamic_tools;
 mod examples;
 #[cfg(feature = "filesystem")]
 mod filesystem;
@@ -38,4 +41,6 @@ mod test_client;
 mod tool_list;
 #[cfg(feature = "cli")]
 mod toolsets;
+#[cfg(feature = "tower")]
+mod tower_layers;
 mod transports;

@@ -14,6 +14,8 @@ mod dialect;
 mod directions;
 #[path = "tidy/documents.rs"]
 mod documents;
+#[path = "tidy/face.rs"]
+mod face;
 #[path = "tidy/figures.rs"]
 mod figures;
 #[path = "tidy/house.rs"]
@@ -30,7 +32,7 @@ mod source;
 mod words;
 
 use source::{Breach, Source, Tree};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 /// What looks at one file.
@@ -64,6 +66,20 @@ static FOUND: LazyLock<BTreeMap<&str, Vec<Breach>>> = LazyLock::new(|| {
     let uses = house::House::of(sources).uses();
     found.insert("parts", inside::upwards(&uses));
     found.insert("circles", circles::circles(&uses));
+    let all = |root: &str| {
+        sources.iter().find(|source| source.path == root).map(face::exported).unwrap_or_default()
+    };
+    let roots: BTreeMap<&str, BTreeMap<String, BTreeSet<String>>> =
+        [("mcpool", "src/lib.rs"), ("mcpool-pools", "pools/src/lib.rs")]
+            .map(|(name, root)| (name, all(root)))
+            .into();
+    let exported: BTreeMap<&str, BTreeSet<String>> =
+        roots.iter().map(|(name, modules)| (*name, modules.values().flatten().cloned().collect())).collect();
+    let none = BTreeSet::new();
+    let lacking = sources
+        .iter()
+        .flat_map(|source| face::without_example(source, exported.get(&*source.package).unwrap_or(&none)));
+    found.insert("examples", lacking.collect());
     found.insert("orphans", shape::orphans(&tree.files, sources));
     found
 });
@@ -113,6 +129,28 @@ fn parts_of_a_room_use_only_the_parts_below_them() {
 #[test]
 fn no_files_use_each_other_in_a_circle() {
     hold("circles");
+}
+
+#[test]
+fn each_public_name_has_an_example() {
+    hold("examples");
+}
+
+#[test]
+fn the_root_has_few_names_and_each_has_one_path() {
+    let tree = Tree::load();
+    let root = tree.sources.iter().find(|source| source.path == "src/lib.rs").expect("the root");
+    let exported = face::exported(root);
+    let at_root = exported[""].len();
+    assert!(at_root <= face::MAX_ROOT_NAMES, "{at_root} names: put some into a module of their subject");
+    let mut paths: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (module, names) in &exported {
+        for name in names {
+            paths.entry(name).or_default().push(module);
+        }
+    }
+    paths.retain(|_, modules| modules.len() > 1);
+    assert!(paths.is_empty(), "names with several paths: {paths:?}");
 }
 
 #[test]
@@ -204,6 +242,23 @@ fn each_chapter_of_the_guide_is_listed_and_its_code_tested() {
     report(&book.unlisted());
     let guide = std::fs::read_to_string(root.join("docs/guide.rs")).expect("the crate of the guide");
     report(&book.untested(&guide));
+}
+
+#[test]
+fn the_server_of_the_guide_is_no_longer_than_the_same_on_rmcp() {
+    let root = source::root();
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).expect("a file");
+    let blocks = book::rust_blocks(&read("docs/src/from_rmcp.md"));
+    let [theirs, ours] = &blocks[..] else { panic!("{} servers", blocks.len()) };
+    // Theirs is compiled as a program, ours as part of the guide.
+    let compiled = read("benches/src/bin/rmcp_tools.rs");
+    let program: Vec<&str> =
+        compiled.lines().skip_while(|line| line.starts_with("//!") || line.is_empty()).collect();
+    assert_eq!(theirs.lines().collect::<Vec<_>>(), program, "the guide shows another program");
+    for name in ["echo", "add", "visit"] {
+        assert!(ours.contains(&format!("fn {name}")) && theirs.contains(&format!("fn {name}")), "{name}");
+    }
+    assert!(book::lines(ours) <= book::lines(theirs), "{} and {}", book::lines(ours), book::lines(theirs));
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Tools that are known at run time only: by condition, from a list, shown and hidden.
 
 use crate::test_client::TestClient;
-use mcpool::{BlockingTool, BoxedTool, CallContext, Server, Single, Tool, ToolDefinition, ToolError};
+use mcpool::toolsets::Single;
+use mcpool::{BlockingTool, BoxedTool, CallContext, Server, Tool, ToolDefinition, ToolError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -57,7 +58,7 @@ async fn say(client: &mut TestClient, tool: &str) -> Value {
 #[tokio::test]
 async fn tools_of_a_list_are_called_by_their_names() {
     let inner = vec![BoxedTool::new(Say("c")), BoxedTool::blocking(Say("d"))];
-    let inner: mcpool::ToolList = inner.into_iter().collect();
+    let inner: mcpool::toolsets::ToolList = inner.into_iter().collect();
     let nothing = BoxedTool::of_toolset(None::<Single<Say>>);
     let list =
         vec![BoxedTool::new(Say("b")), nothing, BoxedTool::of_toolset(inner), BoxedTool::new(Say("e"))];

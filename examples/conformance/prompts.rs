@@ -2,10 +2,11 @@
 
 use super::inputs::form_of;
 use super::tools::PNG;
-use mcpool::{
+use mcpool::prompts::{
     Completer, CompletionRequest, CompletionTarget, Completions, Prompt, PromptArgument, PromptContext,
-    Prompts, RequestContext, Role, ToolError,
+    Prompts,
 };
+use mcpool::{RequestContext, Role, ToolError};
 use serde::Deserialize;
 
 pub(crate) struct Fixtures;

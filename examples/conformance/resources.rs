@@ -1,7 +1,8 @@
 //! The resources.
 
 use super::tools::PNG;
-use mcpool::{ReadContext, Resource, ResourceTemplate, Resources, ToolError};
+use mcpool::ToolError;
+use mcpool::resources::{ReadContext, Resource, ResourceTemplate, Resources};
 
 pub(crate) struct Fixtures;
 

@@ -2,7 +2,8 @@
 
 use super::definitions::definitions;
 use super::{inputs, tasks};
-use mcpool::{CallContext, Capability, Finished, LogLevel, ToolDefinition, ToolError, ToolRequest, Toolset};
+use mcpool::toolsets::{Finished, ToolRequest, Toolset};
+use mcpool::{CallContext, Capability, LogLevel, ToolDefinition, ToolError};
 use serde::Deserialize;
 use std::time::Duration;
 

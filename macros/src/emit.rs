@@ -13,14 +13,15 @@ pub(crate) struct Names {
     arguments: Ident,
     defaults: Ident,
     shape: Ident,
+    turns: Ident,
 }
 
 impl Names {
     pub(crate) fn of(tool: Ident) -> Self {
         let (arguments, defaults) =
             (format_ident!("__Arguments{}", tool), format_ident!("__default_{}", tool));
-        let shape = format_ident!("__SHAPE_{}", tool);
-        Self { tool, arguments, defaults, shape }
+        let (shape, turns) = (format_ident!("__SHAPE_{}", tool), format_ident!("__TURNS_{}", tool));
+        Self { tool, arguments, defaults, shape, turns }
     }
 }
 
@@ -31,12 +32,15 @@ pub(crate) struct Tool<'t> {
     pub(crate) names: &'t Names,
     /// What the function is called by.
     pub(crate) callee: &'t TokenStream,
+    /// The type has the turns of its calls in its second field; otherwise a static has them.
+    pub(crate) has_own_turns: bool,
 }
 
 impl Tool<'_> {
     /// The type of the arguments, and the trait for the tool's type.
     pub(crate) fn implementation(&self) -> TokenStream {
         let (types, shape, definition) = (self.arguments_type(), self.shape(), self.definition());
+        let turns = self.turns();
         let (tool, arguments) = (&self.names.tool, self.associated_arguments());
         let (interface, call) = if self.options.blocking {
             (quote!(BlockingTool), self.blocking_call())
@@ -46,6 +50,7 @@ impl Tool<'_> {
         quote! {
             #types
             #shape
+            #turns
 
             #[automatically_derived]
             impl ::mcpool::#interface for #tool {
@@ -115,6 +120,42 @@ impl Tool<'_> {
         }
     }
 
+    /// The static that knows whose turn it is, where nothing else does.
+    fn turns(&self) -> TokenStream {
+        let turns = &self.names.turns;
+        match &self.options.max_concurrent {
+            Some(most) if !self.has_own_turns => quote! {
+                #[allow(non_upper_case_globals)]
+                static #turns: ::mcpool::AtMost = ::mcpool::AtMost::new(#most);
+            },
+            _ => TokenStream::new(),
+        }
+    }
+
+    /// A call within the limits of the tool.
+    fn limited(&self, future: TokenStream) -> TokenStream {
+        let turns = if self.has_own_turns {
+            quote!(&self.1)
+        } else {
+            let turns = &self.names.turns;
+            quote!(&#turns)
+        };
+        let future = match &self.options.max_concurrent {
+            Some(_) => quote!(async move {
+                let __turn = ::mcpool::__private::turn(#turns).await?;
+                #future.await
+            }),
+            None => future,
+        };
+        match &self.options.timeout_ms {
+            Some(limit) => quote!(::mcpool::__private::in_time(
+                const { ::core::time::Duration::from_millis(#limit) },
+                #future,
+            )),
+            None => future,
+        }
+    }
+
     fn definition(&self) -> TokenStream {
         let Function { name, description, .. } = self.function;
         let options = self.options;
@@ -175,6 +216,7 @@ impl Tool<'_> {
         } else {
             quote!(::mcpool::__private::then(#invocation, move |__value| #conversion))
         };
+        let future = self.limited(future);
         quote! {
             #[allow(unused_variables, clippy::manual_async_fn)]
             fn call<'a>(

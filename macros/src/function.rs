@@ -147,8 +147,13 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStr
         }
     };
     let callee = quote_spanned!(ident.span()=> #ident);
-    let tool =
-        Tool { function: &function, options: &options, names: &Names::of(name.clone()), callee: &callee };
+    let tool = Tool {
+        function: &function,
+        options: &options,
+        names: &Names::of(name.clone()),
+        callee: &callee,
+        has_own_turns: false,
+    };
     let implementation = tool.implementation();
     Ok(quote! {
         #item

@@ -75,7 +75,7 @@ fn options_of(attribute: &Attribute) -> Result<Options> {
 
 fn written(block: &ItemImpl, methods: &[Method], own_type: &TokenStream) -> TokenStream {
     let mut tools = TokenStream::new();
-    let mut chain = quote!(::mcpool::NoTools);
+    let mut chain = quote!(::mcpool::toolsets::NoTools);
     for method in methods {
         let ident = &method.ident;
         let name = format_ident!("__{}", type_name(ident));
@@ -85,15 +85,20 @@ fn written(block: &ItemImpl, methods: &[Method], own_type: &TokenStream) -> Toke
             options: &method.options,
             names: &Names::of(name.clone()),
             callee: &callee,
+            has_own_turns: true,
         };
         let implementation = tool.implementation();
+        let (turns, at_most) = match &method.options.max_concurrent {
+            Some(most) => (quote!(, ::mcpool::AtMost), quote!(, ::mcpool::AtMost::new(#most))),
+            None => (TokenStream::new(), TokenStream::new()),
+        };
         tools.extend(quote! {
-            pub struct #name(::std::sync::Arc<#own_type>);
+            pub struct #name(::std::sync::Arc<#own_type> #turns);
             #implementation
         });
         let single = if method.options.blocking { quote!(Blocking) } else { quote!(Single) };
         let shared = quote!(::std::sync::Arc::clone(&state));
-        chain = quote!(::mcpool::__private::chain(#chain, ::mcpool::#single::new(#name(#shared))));
+        chain = quote!(::mcpool::__private::chain(#chain, ::mcpool::toolsets::#single::new(#name(#shared #at_most))));
     }
     quote! {
         #block
@@ -104,12 +109,12 @@ fn written(block: &ItemImpl, methods: &[Method], own_type: &TokenStream) -> Toke
             #[allow(dead_code)]
             impl #own_type {
                 /// The tools of this type, which share this value.
-                pub fn into_toolset(self) -> impl ::mcpool::Toolset {
+                pub fn into_toolset(self) -> impl ::mcpool::toolsets::Toolset {
                     Self::shared_toolset(::std::sync::Arc::new(self))
                 }
 
                 /// The tools of this type, which share a value that others hold as well.
-                pub fn shared_toolset(state: ::std::sync::Arc<Self>) -> impl ::mcpool::Toolset {
+                pub fn shared_toolset(state: ::std::sync::Arc<Self>) -> impl ::mcpool::toolsets::Toolset {
                     #chain
                 }
             }

@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use syn::meta::ParseNestedMeta;
 use syn::parse::Parser;
-use syn::{Ident, LitBool, LitStr, Result, Token};
+use syn::{Expr, ExprLit, Ident, Lit, LitBool, LitStr, Result, Token};
 
 /// What a tool is told beside its function.
 #[derive(Default)]
@@ -21,16 +21,26 @@ pub(crate) struct Options {
     pub(crate) blocking: bool,
     /// The answer is the text of what is returned, whatever its type.
     pub(crate) text: bool,
+    /// How long a call may take, the wait for its turn included.
+    pub(crate) timeout_ms: Option<Expr>,
+    /// How many calls run at once.
+    pub(crate) max_concurrent: Option<Expr>,
 }
 
 const KNOWN: &str = "an option of a tool is one of: name, title, description, type, read_only, destructive, idempotent, \
-                     open_world, blocking, text";
+                     open_world, blocking, text, timeout_ms, max_concurrent";
+/// A thread cannot be ended from outside, and one that waits is one that others lack.
+const BLOCKING_LIMIT: &str = "a blocking tool has no timeout_ms and no max_concurrent: check `call.is_cancelled()` in its \
+                              loops, and see `max_blocking_threads` of `Limits`";
 
 impl Options {
     pub(crate) fn parse(tokens: TokenStream) -> Result<Self> {
         let mut options = Self::default();
         syn::meta::parser(|option| options.take(&option)).parse2(tokens)?;
-        Ok(options)
+        match options.timeout_ms.as_ref().or(options.max_concurrent.as_ref()) {
+            Some(limit) if options.blocking => Err(syn::Error::new_spanned(limit, BLOCKING_LIMIT)),
+            _ => Ok(options),
+        }
     }
 
     pub(crate) fn take(&mut self, option: &ParseNestedMeta<'_>) -> Result<()> {
@@ -46,6 +56,8 @@ impl Options {
             "open_world" => self.open_world = Some(flag(option)?),
             "blocking" => self.blocking = flag(option)?,
             "text" => self.text = flag(option)?,
+            "timeout_ms" => self.timeout_ms = Some(limit(option)?),
+            "max_concurrent" => self.max_concurrent = Some(limit(option)?),
             _ => return Err(option.error(KNOWN)),
         }
         Ok(())
@@ -58,6 +70,18 @@ fn flag(option: &ParseNestedMeta<'_>) -> Result<bool> {
         return Ok(option.value()?.parse::<LitBool>()?.value);
     }
     Ok(true)
+}
+
+/// A number, or a constant. No call at all would be no tool.
+fn limit(option: &ParseNestedMeta<'_>) -> Result<Expr> {
+    let value: Expr = option.value()?.parse()?;
+    if let Expr::Lit(ExprLit { lit, .. }) = &value {
+        let is_positive = matches!(lit, Lit::Int(number) if number.base10_digits() != "0");
+        if !is_positive {
+            return Err(syn::Error::new_spanned(&value, "a limit is a whole number, 1 or more"));
+        }
+    }
+    Ok(value)
 }
 
 fn checked_name(name: LitStr) -> Result<LitStr> {
@@ -84,6 +108,8 @@ mod tests {
         assert_eq!((options.read_only, options.open_world), (Some(true), Some(false)));
         assert_eq!((options.destructive, options.idempotent), (None, None));
         assert!(options.blocking && !options.text);
+        let options = Options::parse(quote!(timeout_ms = 500, max_concurrent = MOST)).expect("options");
+        assert!(options.timeout_ms.is_some() && options.max_concurrent.is_some());
     }
 
     #[test]
@@ -93,6 +119,11 @@ mod tests {
             (quote!(name = "with space"), "1 to 128 characters"),
             (quote!(name = ""), "1 to 128 characters"),
             (quote!(read_only = 1), "boolean"),
+            (quote!(timeout_ms = 0), "1 or more"),
+            (quote!(timeout_ms = "5"), "1 or more"),
+            (quote!(max_concurrent = 1.5), "1 or more"),
+            (quote!(blocking, timeout_ms = 5), "a blocking tool has no timeout_ms"),
+            (quote!(max_concurrent = 4, blocking), "a blocking tool has no timeout_ms"),
         ] {
             let error = Options::parse(tokens.clone()).err().expect("an error").to_string();
             assert!(error.contains(part), "{tokens}: {error}");

@@ -2,11 +2,11 @@
 //! and a prompt.
 
 use crate::EchoArguments;
+use mcpool::prompts::{Prompt, PromptArgument, PromptContext, Prompts};
+use mcpool::resources::{ReadContext, Resource, Resources};
 use mcpool::tools::filesystem::Filesystem;
-use mcpool::{
-    CallContext, Limits, LogLevel, Prompt, PromptArgument, PromptContext, Prompts, ReadContext, Resource,
-    Resources, Role, Server, ServerBuilder, Tool, ToolDefinition, ToolError, Toolset,
-};
+use mcpool::toolsets::Toolset;
+use mcpool::{CallContext, Limits, LogLevel, Role, Server, ServerBuilder, Tool, ToolDefinition, ToolError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::future::pending;

@@ -1,6 +1,6 @@
 //! A warm call of a tool that an attribute made of a function allocates nothing, as with the trait.
 //!
-//! That goes for borrowed arguments, text, numbers and objects in the answer, shared state, and toolsets. One that copies its
+//! That goes for borrowed arguments, text, numbers and objects in the answer, shared state, limits, and toolsets. One that copies its
 //! argument is seen.
 
 #![allow(clippy::unused_async, reason = "an `async fn` is a tool whether it waits or not")]
@@ -28,6 +28,12 @@ async fn twice(
     call.text(&text);
     call.text(often.as_deref().unwrap_or("never"));
     Ok(())
+}
+
+/// Says back what it is told, in time, and in its turn.
+#[mcpool::tool(timeout_ms = 60_000, max_concurrent = 4)]
+fn limited(text: &str) -> &str {
+    text
 }
 
 /// What is known of a text.
@@ -84,6 +90,7 @@ pub(crate) fn attribute_tools_allocate_nothing() {
     let builder = Server::builder("attributes", "1")
         .tool(Echo)
         .tool(Twice)
+        .tool(Limited)
         .tool(Known)
         .tool(Count(AtomicU64::new(0).into()));
     let server = builder.toolset(Sum::default().into_toolset()).tool(CopyText).build().expect("a server");
@@ -95,6 +102,7 @@ pub(crate) fn attribute_tools_allocate_nothing() {
         call("echo", r#"{"text":"a"}"#),
         call("echo", r#"{"text":"with an \"escape\"\n"}"#),
         call("twice", r#"{"text":"a","often":"b\n"}"#),
+        call("limited", r#"{"text":"a"}"#),
         call("known", r#"{"text":"one two"}"#),
         call("count", "{}"),
         call("add", r#"{"more":2}"#),

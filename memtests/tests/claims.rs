@@ -14,6 +14,7 @@ mod a_worse_cell_is_found;
 mod an_allocation_is_found;
 mod attribute_tools_allocate_nothing;
 mod connections_leave_nothing;
+mod dynamic_calls_allocate_one_block;
 mod escapes_of_large_calls_allocate_nothing;
 mod graph_reads_allocate_nothing;
 mod idle_connection_is_small;
@@ -55,6 +56,7 @@ claims! {
     an_allocation_is_found
     attribute_tools_allocate_nothing
     connections_leave_nothing
+    dynamic_calls_allocate_one_block
     escapes_of_large_calls_allocate_nothing
     graph_reads_allocate_nothing
     idle_connection_is_small

@@ -2,8 +2,9 @@
 //!
 //! Before the first call the tools are a few hundred bytes, and a graph in memory is little more than its file.
 
+use mcpool::Server;
 use mcpool::tools::memory::KnowledgeGraph;
-use mcpool::{Server, Toolset as _};
+use mcpool::toolsets::Toolset as _;
 use mcpool_memtests::network::{Host, Way};
 use mcpool_memtests::{HANDSHAKE, Watch, assert_no_allocations};
 use std::fmt::Write as _;

@@ -8,7 +8,8 @@ use mcpool::tools::git::Git;
 use mcpool::tools::memory::KnowledgeGraph;
 use mcpool::tools::thinking::Thinking;
 use mcpool::tools::time::Time;
-use mcpool::{Limits, Server, Toolset};
+use mcpool::toolsets::Toolset;
+use mcpool::{Limits, Server};
 use mcpool_memtests::network::{Client, Host, Way};
 use mcpool_memtests::{HANDSHAKE, Watch, patient};
 

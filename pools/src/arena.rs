@@ -19,6 +19,14 @@ use bumpalo::Bump;
 pub type ArenaPool = ObjectPool<Bump>;
 
 /// An arena on loan; everything allocated in it is gone when the lease ends.
+///
+/// ```
+/// use mcpool_pools::{ArenaLease, ArenaPool, RetainArena};
+///
+/// let arenas = ArenaPool::new("arenas", 8, RetainArena { retain_bytes: 4096 });
+/// let arena: ArenaLease = arenas.acquire();
+/// assert_eq!(arena.alloc_str("gone with the lease").len(), 19);
+/// ```
 pub type ArenaLease = Lease<Bump>;
 
 /// Keeps arenas that hold up to `retain_bytes` after their reset, and lets larger ones go as
@@ -27,6 +35,14 @@ pub type ArenaLease = Lease<Bump>;
 /// [`Bump::reset`] keeps the newest chunk, which is the largest: without the limit, one frame of 1 MB leaves an
 /// arena of 1 MB for good. A new arena allocates nothing until it is used, so letting one go costs the next user a
 /// chunk and no more. Choose a limit above what the usual frame needs, or every use pays for its chunks again.
+///
+/// ```
+/// use mcpool_pools::{ArenaPool, Discard, RetainArena};
+///
+/// let arenas = ArenaPool::new("arenas", 8, RetainArena { retain_bytes: 4096 });
+/// arenas.acquire().alloc_str(&"too much to keep ".repeat(1_000));
+/// assert_eq!(arenas.snapshot().discarded(Discard::Oversized), 1);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetainArena {
     /// Bytes that may stay in an idle arena, bumpalo's own included.

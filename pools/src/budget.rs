@@ -15,6 +15,28 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 const MAX_CACHES: usize = 16;
 
 /// A cache that reserves its bytes in a [`MemoryBudget`], and is the first to go when somebody finds no room there.
+///
+/// ```
+/// use mcpool_pools::{GiveUp, MemoryBudget, Reservation};
+/// use std::sync::{Arc, Mutex, PoisonError};
+///
+/// /// Answers that can be made again.
+/// struct Cache(Mutex<Vec<(Vec<u8>, Reservation)>>);
+///
+/// impl GiveUp for Cache {
+///     fn give_up(&self) -> bool {
+///         let held = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+///         !held.is_empty()
+///     }
+/// }
+///
+/// let budget = MemoryBudget::new(100);
+/// let cache = Arc::new(Cache(Mutex::new(vec![(vec![0; 80], budget.try_reserve(80)?)])));
+/// assert!(budget.reclaim_from(&cache));
+/// assert!(budget.give_up_caches());
+/// assert_eq!(budget.used_bytes(), 0);
+/// # Ok::<(), mcpool_pools::BudgetSpent>(())
+/// ```
 pub trait GiveUp: Send + Sync {
     /// Gives up what it holds; gives whether there was anything. It is called by whoever lacks the room, at once and
     /// perhaps under locks of theirs: it must not reserve anything, nor wait for whoever does.
@@ -274,6 +296,18 @@ impl std::fmt::Debug for MemoryBudget {
 }
 
 /// Bytes of a [`MemoryBudget`] set aside; gives them back on drop.
+///
+/// ```
+/// use mcpool_pools::MemoryBudget;
+///
+/// let budget = MemoryBudget::new(1_000);
+/// let mut reservation = budget.try_reserve(100)?;
+/// reservation.try_grow(400)?;
+/// assert_eq!((reservation.bytes(), budget.used_bytes()), (500, 500));
+/// drop(reservation);
+/// assert_eq!(budget.used_bytes(), 0);
+/// # Ok::<(), mcpool_pools::BudgetSpent>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "a reservation gives its bytes back as soon as it is dropped"]
 pub struct Reservation {
@@ -353,6 +387,13 @@ impl Drop for Reservation {
 }
 
 /// There was no room for a [`Reservation`].
+///
+/// ```
+/// use mcpool_pools::{BudgetSpent, MemoryBudget};
+///
+/// let refused = MemoryBudget::new(10).try_reserve(11).err();
+/// assert_eq!(refused, Some(BudgetSpent { requested_bytes: 11, used_bytes: 0, limit_bytes: 10 }));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{requested_bytes} bytes do not fit the memory budget: {used_bytes} of {limit_bytes} bytes are used; \

@@ -36,6 +36,14 @@ const POISON: u8 = 0xDB;
 const POISON_BYTES: usize = 64 * KIB;
 
 /// One size of buffer.
+///
+/// ```
+/// use mcpool_pools::{BufferClass, BufferConfig, BufferPool};
+///
+/// let class = |bytes, capacity| BufferClass { bytes, capacity, setting: None };
+/// let config = BufferConfig { classes: vec![class(1_024, 64), class(65_536, 4)], ..BufferConfig::default() };
+/// assert_eq!(BufferPool::new(config).acquire(2_000).capacity(), 65_536);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BufferClass {
     /// The size of each buffer, in bytes.
@@ -47,6 +55,18 @@ pub struct BufferClass {
 }
 
 /// Bounds what large buffers hold together while they are leased.
+///
+/// ```
+/// use mcpool_pools::{BufferConfig, BufferPool, LeasedBudget, MemoryBudget};
+///
+/// let leased = LeasedBudget { budget: MemoryBudget::new(100_000), from_bytes: 65_536 };
+/// let buffers = BufferPool::new(BufferConfig { leased: Some(leased), ..BufferConfig::default() });
+/// let large = buffers.try_acquire(60_000)?;
+/// assert!(buffers.try_acquire(60_000).is_err());
+/// assert!(buffers.try_acquire(100).is_ok(), "small ones cost nothing");
+/// # drop(large);
+/// # Ok::<(), mcpool_pools::BudgetSpent>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct LeasedBudget {
     /// The budget that they are charged to, each with the bytes of its class.
@@ -56,6 +76,16 @@ pub struct LeasedBudget {
 }
 
 /// Bounds what small buffers hold together, leased or idle.
+///
+/// ```
+/// use mcpool_pools::{BufferConfig, BufferPool, MemoryBudget, OwnedBudget};
+///
+/// let budget = MemoryBudget::new(1_000_000);
+/// let owned = OwnedBudget { budget: budget.clone(), first_bytes: 1_024, left_bytes: 100_000 };
+/// let buffers = BufferPool::new(BufferConfig { owned: Some(owned), ..BufferConfig::default() });
+/// drop(buffers.acquire(100));
+/// assert_eq!(budget.used_bytes(), 1_024, "idle as it is");
+/// ```
 #[derive(Debug, Clone)]
 pub struct OwnedBudget {
     /// The budget that each small buffer is charged to from its making to its end.
@@ -67,6 +97,14 @@ pub struct OwnedBudget {
 }
 
 /// What a [`BufferPool`] is made with.
+///
+/// ```
+/// use mcpool_pools::{BufferClass, BufferConfig, BufferPool};
+///
+/// let class = |bytes, capacity| BufferClass { bytes, capacity, setting: None };
+/// let config = BufferConfig { classes: vec![class(1_024, 64), class(65_536, 4)], ..BufferConfig::default() };
+/// assert_eq!(BufferPool::new(config).acquire(2_000).capacity(), 65_536);
+/// ```
 #[derive(Debug, Clone)]
 pub struct BufferConfig {
     /// The first part of each class's name in reports and in the registry: `NAME/4KiB`, `NAME/oversized`.
@@ -348,6 +386,16 @@ fn size_label(bytes: usize) -> String {
 ///
 /// It is a [`BytesMut`] in every other respect. Make room with [`BufferLease::reserve`] before writing: `BytesMut`
 /// grows by itself when it is full, and a buffer so grown fits no class and is let go.
+///
+/// ```
+/// use mcpool_pools::{BufferLease, BufferPool};
+///
+/// let buffers = BufferPool::default();
+/// let mut line: BufferLease = buffers.acquire(100);
+/// line.extend_from_slice(b"a line");
+/// let line = line.detach(); // it belongs to no pool any more
+/// assert_eq!(&line[..], b"a line");
+/// ```
 #[must_use = "a lease returns its buffer as soon as it is dropped"]
 pub struct BufferLease {
     lease: Lease<Buffer>,

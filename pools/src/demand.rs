@@ -12,6 +12,19 @@ const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
 
 /// What a pool does until it is sampled next.
+///
+/// ```
+/// use mcpool_pools::{ObjectPool, PoolControl, Sampling, WithCapacity};
+/// use std::time::{Duration, Instant};
+///
+/// let pool = ObjectPool::<String>::new("names", 8, WithCapacity { initial: 0, retain: 64 });
+/// let begun = Instant::now();
+/// pool.sample(&Sampling::at(begun));
+/// drop((pool.acquire(), pool.acquire()));
+/// pool.sample(&Sampling::at(begun + Duration::from_secs(1)));
+/// let history = pool.history();
+/// assert_eq!(history.high_water_mark, 2);
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Sampling {
     /// The time of this sample.
@@ -37,6 +50,19 @@ impl Sampling {
 /// What was asked of a pool lately: demand, hit ratios, and the hit ratio that any capacity would have had.
 ///
 /// Empty until the pool was sampled twice ([`PoolControl::sample`](crate::PoolControl::sample)).
+///
+/// ```
+/// use mcpool_pools::{ObjectPool, PoolControl, Sampling, WithCapacity};
+/// use std::time::{Duration, Instant};
+///
+/// let pool = ObjectPool::<String>::new("names", 8, WithCapacity { initial: 0, retain: 64 });
+/// let begun = Instant::now();
+/// pool.sample(&Sampling::at(begun));
+/// drop((pool.acquire(), pool.acquire()));
+/// pool.sample(&Sampling::at(begun + Duration::from_secs(1)));
+/// let history = pool.history();
+/// assert_eq!(history.high_water_mark, 2);
+/// ```
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct PoolHistory {

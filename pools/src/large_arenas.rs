@@ -15,6 +15,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What [`LargeArenas`] keeps.
+///
+/// ```
+/// use mcpool_pools::{LargeArenaBounds, LargeArenas, MemoryBudget};
+///
+/// let bounds = LargeArenaBounds { capacity: 8, from_bytes: 64 << 10, most_bytes: 4 << 20 };
+/// let arenas = LargeArenas::new("large arenas", bounds, MemoryBudget::new(16 << 20));
+/// assert_eq!(arenas.from_bytes(), bounds.from_bytes);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LargeArenaBounds {
     /// Most arenas that may be idle.

@@ -10,6 +10,19 @@ static SWITCH: OnceLock<fn(bool) -> bool> = OnceLock::new();
 
 /// Sets how the calling thread is told to allocate apart, or no longer; the function returns whether it did before. It is
 /// for the program that chooses the allocator. Only the first call has an effect.
+///
+/// ```
+/// use std::cell::Cell;
+///
+/// thread_local! {
+///     static APART: Cell<bool> = const { Cell::new(false) };
+/// }
+///
+/// // An allocator with two heaps looks at it.
+/// mcpool_pools::set_lasting_switch(|apart| APART.replace(apart));
+/// assert!(mcpool_pools::lasting(|| APART.get()));
+/// assert!(!APART.get());
+/// ```
 pub fn set_lasting_switch(switch: fn(bool) -> bool) {
     let _ = SWITCH.set(switch);
 }

@@ -79,7 +79,7 @@ pub use large_arenas::{LargeArenaBounds, LargeArenas};
 pub use lasting::{lasting, passing, set_lasting_switch};
 pub use miss_curve::MissCurve;
 pub use pool::{Lease, ObjectPool, PoolConfig};
-pub use recycle::{Discard, Recycle, Verdict};
+pub use recycle::{Discard, Recycle, Verdict, WithCapacity};
 pub use registry::{NameTaken, PoolControl, PoolRegistry};
 pub use segments::Segments;
 pub use stats::{PoolKind, PoolSnapshot};

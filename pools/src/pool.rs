@@ -27,6 +27,15 @@ const FEW_OBJECTS: usize = 8;
 const FEW_BYTES: u64 = 32 * 1024;
 
 /// What a pool is made with; `new` fills in what is usual.
+///
+/// ```
+/// use mcpool_pools::{MemoryBudget, ObjectPool, PoolConfig, WithCapacity};
+///
+/// let budget = MemoryBudget::new(1 << 20);
+/// let config = PoolConfig { budget: Some(budget), maximum: 64, ..PoolConfig::new("names", 16) };
+/// let names = ObjectPool::<String>::with_config(config, WithCapacity { initial: 32, retain: 256 });
+/// assert_eq!(names.snapshot().maximum, 64);
+/// ```
 #[derive(Debug, Clone)]
 pub struct PoolConfig {
     /// The name in reports and in the registry.
@@ -365,6 +374,16 @@ impl<T: Send + 'static> PoolControl for ObjectPool<T> {
 /// it in and out of the store cost more than the step through the pointer. It may be dropped on any thread. Dropped
 /// while its thread panics, it lets the object go as [`Discard::Poisoned`], so the code that catches the panic
 /// need not care for it.
+///
+/// ```
+/// use mcpool_pools::{Lease, ObjectPool, WithCapacity};
+///
+/// let names = ObjectPool::new("names", 16, WithCapacity { initial: 32, retain: 256 });
+/// let mut name: Lease<String> = names.acquire();
+/// name.push_str("it goes back when the lease ends");
+/// drop(name);
+/// assert_eq!((names.acquire().len(), names.snapshot().hits), (0, 1));
+/// ```
 #[must_use = "a lease returns its object as soon as it is dropped"]
 pub struct Lease<T: Send + 'static> {
     /// `None` only in `detach` and `drop`.

@@ -7,6 +7,19 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// Operations on a pool that do not depend on the type of its objects.
+///
+/// ```
+/// use mcpool_pools::{ObjectPool, PoolControl, WithCapacity};
+///
+/// /// Frees all that is idle, whatever the pools hold.
+/// fn free_all(pools: &[&dyn PoolControl]) -> usize {
+///     pools.iter().map(|pool| pool.trim(0)).sum()
+/// }
+///
+/// let names = ObjectPool::<String>::new("names", 8, WithCapacity { initial: 32, retain: 64 });
+/// drop(names.acquire());
+/// assert_eq!(free_all(&[&names]), 32);
+/// ```
 pub trait PoolControl: Send + Sync + 'static {
     /// The name given to the pool at the start.
     fn name(&self) -> &str;
@@ -98,6 +111,16 @@ impl fmt::Debug for PoolRegistry {
 }
 
 /// A [`PoolRegistry`] holds a pool of this name already.
+///
+/// ```
+/// use mcpool_pools::{NameTaken, ObjectPool, PoolRegistry, WithCapacity};
+///
+/// let pool = || ObjectPool::<String>::new("names", 8, WithCapacity { initial: 0, retain: 64 });
+/// let registry = PoolRegistry::default();
+/// registry.register(pool())?;
+/// assert_eq!(registry.register(pool()), Err(NameTaken { name: "names".to_owned() }));
+/// # Ok::<(), NameTaken>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a pool named {name:?} is registered already; give this one a name of its own")]
 pub struct NameTaken {

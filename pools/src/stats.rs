@@ -13,6 +13,16 @@ use crossbeam_utils::CachePadded;
 use std::sync::Arc;
 
 /// What a pool holds, for reports that add up pools of the same kind.
+///
+/// ```
+/// use mcpool_pools::{ObjectPool, PoolKind, PoolSnapshot, WithCapacity};
+///
+/// let names = ObjectPool::<String>::new("names", 8, WithCapacity { initial: 0, retain: 64 });
+/// let lease = names.acquire();
+/// let snapshot: PoolSnapshot = names.snapshot();
+/// assert_eq!((snapshot.kind, snapshot.in_use, snapshot.misses), (PoolKind::Objects, 1, 1));
+/// # drop(lease);
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PoolKind {
@@ -30,6 +40,16 @@ pub enum PoolKind {
 /// It is taken without stopping other threads. When the pool is quiet the figures are exact and
 /// `acquired() == returns + detached + in_use` holds; while others acquire and return, each figure may lag by the
 /// calls under way.
+///
+/// ```
+/// use mcpool_pools::{ObjectPool, PoolKind, PoolSnapshot, WithCapacity};
+///
+/// let names = ObjectPool::<String>::new("names", 8, WithCapacity { initial: 0, retain: 64 });
+/// let lease = names.acquire();
+/// let snapshot: PoolSnapshot = names.snapshot();
+/// assert_eq!((snapshot.kind, snapshot.in_use, snapshot.misses), (PoolKind::Objects, 1, 1));
+/// # drop(lease);
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PoolSnapshot {

@@ -339,6 +339,17 @@ fn decode<T: DeserializeOwned>(method: &str, result: &RawValue) -> Result<T, Cli
 }
 
 /// A call in flight.
+///
+/// ```
+/// use mcpool::client::{Call, CallEvent, ClientError};
+///
+/// async fn answered(mut call: Call<'_>) -> Result<(), ClientError> {
+///     while let CallEvent::Progress(progress) = call.next().await? {
+///         println!("{progress:?}");
+///     }
+///     Ok(())
+/// }
+/// ```
 #[must_use = "a call's answer is read with `next`"]
 pub struct Call<'c> {
     client: &'c Client,

@@ -6,6 +6,14 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 /// One entry of the server's list of tools.
+///
+/// ```
+/// use mcpool::client::Tool;
+///
+/// let tool: Tool = serde_json::from_str(r#"{"name":"echo","inputSchema":{"type":"object"}}"#)?;
+/// assert_eq!(tool.name, "echo");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Tool {
@@ -26,6 +34,15 @@ pub struct Tool {
 }
 
 /// The answer of one call, as the server sent it.
+///
+/// ```
+/// use mcpool::client::{Answer, CallResult, ClientError};
+///
+/// fn failed(answer: &Answer) -> Result<bool, ClientError> {
+///     let result: CallResult = answer.decode()?;
+///     Ok(result.is_error)
+/// }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub(super) raw: Box<RawValue>,
@@ -55,6 +72,15 @@ impl Answer {
 }
 
 /// A decoded [`Answer`].
+///
+/// ```
+/// use mcpool::client::{Answer, CallResult, ClientError};
+///
+/// fn failed(answer: &Answer) -> Result<bool, ClientError> {
+///     let result: CallResult = answer.decode()?;
+///     Ok(result.is_error)
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CallResult {
@@ -114,6 +140,14 @@ pub enum Content {
 }
 
 /// A resource within an answer.
+///
+/// ```
+/// use mcpool::client::Resource;
+///
+/// let resource: Resource = serde_json::from_str(r#"{"uri":"note://1","text":"a note"}"#)?;
+/// assert_eq!(resource.text.as_deref(), Some("a note"));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Resource {

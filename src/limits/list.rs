@@ -375,6 +375,17 @@ limits! {
 }
 
 /// One setting: what the flags, the environment, the TOML file and the documentation are made from.
+///
+/// ```
+/// use mcpool::Limits;
+/// use mcpool::limits::LimitOption;
+///
+/// let option = LimitOption::named("max_frame_bytes").ok_or("no such setting")?;
+/// let mut limits = Limits::default();
+/// option.store(&mut limits, option.parse("1MiB")?)?;
+/// assert_eq!(limits.max_frame_bytes, 1 << 20);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy)]
 pub struct LimitOption {
     /// Name of the field, and key in the TOML file.

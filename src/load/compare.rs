@@ -257,6 +257,14 @@ const ESTIMATES: &str = "before and after are medians of the windows of each run
 
 /// Writes a comparison as text of at most 80 columns.
 ///
+/// ```
+/// use mcpool::load::{LoadComparison, write_load_comparison};
+///
+/// fn show(found: &LoadComparison) -> std::io::Result<()> {
+///     write_load_comparison(found, &mut std::io::stdout())
+/// }
+/// ```
+///
 /// # Errors
 /// When `out` refuses it.
 pub fn write_load_comparison(comparison: &LoadComparison, out: &mut impl Write) -> io::Result<()> {

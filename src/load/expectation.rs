@@ -52,6 +52,16 @@ const FIGURES: [(&str, Figure, Kind); 13] = [
 ];
 
 /// A text that is no expectation.
+///
+/// ```
+/// use mcpool::load::{ExpectationError, LoadExpectation};
+///
+/// let expected = LoadExpectation::parse_list("p99=5ms,errors=0.1%")?;
+/// assert_eq!(expected.len(), 2);
+/// let refused: Result<_, ExpectationError> = LoadExpectation::parse("p99", "soon");
+/// assert!(refused.is_err());
+/// # Ok::<(), ExpectationError>(())
+/// ```
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{name} = {text:?} is no expectation: {why}")]
 pub struct ExpectationError {
@@ -61,6 +71,16 @@ pub struct ExpectationError {
 }
 
 /// A bound for one figure: at most, but for the rate, which is at least.
+///
+/// ```
+/// use mcpool::load::{ExpectationError, LoadExpectation};
+///
+/// let expected = LoadExpectation::parse_list("p99=5ms,errors=0.1%")?;
+/// assert_eq!(expected.len(), 2);
+/// let refused: Result<_, ExpectationError> = LoadExpectation::parse("p99", "soon");
+/// assert!(refused.is_err());
+/// # Ok::<(), ExpectationError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoadExpectation {
     name: &'static str,

@@ -7,6 +7,14 @@ use std::io::{self, Write};
 /// Writes reports as a suite of `JUnit` for each: a case for each expectation and one for the full time, or, without
 /// expectations, one for the right answer to each request.
 ///
+/// ```
+/// use mcpool::load::{LoadTestReport, write_junit};
+///
+/// fn show(found: &[LoadTestReport]) -> std::io::Result<()> {
+///     write_junit(found, &mut std::io::stdout())
+/// }
+/// ```
+///
 /// # Errors
 /// When `out` refuses it.
 pub fn write_junit(reports: &[LoadTestReport], out: &mut impl Write) -> io::Result<()> {

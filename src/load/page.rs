@@ -15,6 +15,14 @@ const STYLE: &str = include_str!("page.css");
 /// Writes reports as one HTML page: for each its table, latency over time, throughput against the schedule, the server's
 /// memory and latency by quantile.
 ///
+/// ```
+/// use mcpool::load::{LoadTestReport, write_load_page};
+///
+/// fn show(found: &[LoadTestReport]) -> std::io::Result<()> {
+///     write_load_page(found, &mut std::io::stdout())
+/// }
+/// ```
+///
 /// # Errors
 /// When `out` refuses it.
 pub fn write_load_page(reports: &[LoadTestReport], out: &mut impl io::Write) -> io::Result<()> {

@@ -119,6 +119,14 @@ impl RateSearchReport {
 
 /// Writes the steps as a table of at most 80 columns.
 ///
+/// ```
+/// use mcpool::load::{RateSearchReport, write_search_table};
+///
+/// fn show(found: &RateSearchReport) -> std::io::Result<()> {
+///     write_search_table(found, &mut std::io::stdout())
+/// }
+/// ```
+///
 /// # Errors
 /// When `out` refuses it.
 pub fn write_search_table(report: &RateSearchReport, out: &mut impl Write) -> io::Result<()> {

@@ -3,6 +3,8 @@
 use serde_json::{Map, Value};
 
 /// One kind of request.
+///
+/// [`LoadStep::call`] has an example.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoadStep {
     pub(super) method: String,

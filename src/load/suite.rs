@@ -9,6 +9,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Runs load tests. A test runs in the thread that asks for it, which nothing else should use meanwhile.
+///
+/// ```
+/// use mcpool::load::LoadTestSuite;
+/// use std::sync::atomic::Ordering;
+///
+/// let suite = LoadTestSuite::new();
+/// // From another thread, to end the test that runs; `LoadTestScenario` says what one is.
+/// suite.stop_flag().store(true, Ordering::Relaxed);
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct LoadTestSuite {
     stop: Arc<AtomicBool>,

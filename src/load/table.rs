@@ -17,6 +17,14 @@ const MAX_NAME: usize = 22;
 
 /// Writes a report as text of at most 80 columns.
 ///
+/// ```
+/// use mcpool::load::{LoadTestReport, write_load_table};
+///
+/// fn show(found: &LoadTestReport) -> std::io::Result<()> {
+///     write_load_table(found, &mut std::io::stdout())
+/// }
+/// ```
+///
 /// # Errors
 /// When `out` refuses it.
 pub fn write_load_table(report: &LoadTestReport, out: &mut impl Write) -> io::Result<()> {

@@ -23,6 +23,19 @@ pub enum LoadTarget {
 }
 
 /// The parts of an HTTP URL.
+///
+/// ```
+/// use mcpool::load::{HttpUrl, LoadTarget};
+///
+/// fn url(target: &LoadTarget) -> Option<&HttpUrl> {
+///     match target {
+///         LoadTarget::Http(url) => Some(url),
+///         _ => None,
+///     }
+/// }
+/// assert!(url(&LoadTarget::parse("http://127.0.0.1:8000")?).is_some());
+/// # Ok::<(), mcpool::load::TargetError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpUrl {
     /// Host and port, as in the header `Host`.
@@ -34,6 +47,13 @@ pub struct HttpUrl {
 }
 
 /// A text that is no target.
+///
+/// ```
+/// use mcpool::load::LoadTarget;
+///
+/// let error = LoadTarget::parse("127.0.0.1").err().map(|error| error.to_string());
+/// assert!(error.is_some_and(|text| text.contains("is no server")));
+/// ```
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{text:?} is no server: {why}")]
 pub struct TargetError {

@@ -44,6 +44,16 @@ pub enum Policy {
 /// reaches it, one within the same distance of the best possible ratio. If all pools together would cost more than the
 /// budget, each byte goes where it saves the most time: pools grow along the upper hulls of their curves, steepest
 /// step first.
+///
+/// ```
+/// use mcpool::Server;
+/// use mcpool::memory::{Plan, Policy, advise};
+///
+/// let pools = Server::builder("demo", "1.0.0").build()?.memory().report().pools;
+/// let plan = Plan { target_hit_ratio: 0.99, budget_bytes: 64 << 20, policy: Policy::MissCurve };
+/// assert_eq!(advise(&pools, &plan).len(), pools.len());
+/// # Ok::<(), mcpool::BuildError>(())
+/// ```
 pub fn advise(pools: &[PoolReport], plan: &Plan) -> Vec<AdviceReport> {
     let mut capacities: Vec<u64> = pools.iter().map(|pool| wanted(pool, plan)).collect();
     if plan.policy == Policy::MissCurve {
@@ -54,6 +64,16 @@ pub fn advise(pools: &[PoolReport], plan: &Plan) -> Vec<AdviceReport> {
 
 /// These capacities if all pools together keep within the budget, else smaller ones: each byte goes where it saves the
 /// most time.
+///
+/// ```
+/// use mcpool::Server;
+/// use mcpool::memory::fit_budget;
+///
+/// let pools = Server::builder("demo", "1.0.0").build()?.memory().report().pools;
+/// let wanted: Vec<u64> = pools.iter().map(|pool| pool.capacity).collect();
+/// assert_eq!(fit_budget(&pools, wanted.clone(), u64::MAX), wanted);
+/// # Ok::<(), mcpool::BuildError>(())
+/// ```
 pub fn fit_budget(pools: &[PoolReport], capacities: Vec<u64>, budget_bytes: u64) -> Vec<u64> {
     let costs =
         pools.iter().zip(&capacities).map(|(pool, capacity)| capacity.saturating_mul(object_bytes(pool)));
@@ -211,6 +231,19 @@ const SAMPLES_TO_SHRINK: usize = 10;
 /// last ten.
 ///
 /// Together with the decaying history of the pools, this keeps a capacity constant under a load that comes and goes.
+///
+/// ```
+/// use mcpool::Server;
+/// use mcpool::memory::{Hysteresis, Plan, Policy, advise};
+///
+/// let pools = Server::builder("demo", "1.0.0").build()?.memory().report().pools;
+/// let plan = Plan { target_hit_ratio: 0.99, budget_bytes: 64 << 20, policy: Policy::MissCurve };
+/// let mut hysteresis = Hysteresis::default();
+/// for (pool, advice) in pools.iter().zip(advise(&pools, &plan)) {
+///     assert_eq!(hysteresis.next_capacity(pool, &advice), None, "one piece of advice is none");
+/// }
+/// # Ok::<(), mcpool::BuildError>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Hysteresis {
     samples: HashMap<String, VecDeque<u64>>,

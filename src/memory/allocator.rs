@@ -17,6 +17,24 @@ pub struct AllocatorStats {
 }
 
 /// The allocator of a program.
+///
+/// ```
+/// use mcpool::Server;
+/// use mcpool::memory::{Allocator, AllocatorStats};
+///
+/// /// An allocator that counts what it hands out.
+/// struct Counting;
+///
+/// impl Allocator for Counting {
+///     fn stats(&self) -> AllocatorStats {
+///         AllocatorStats { heap_bytes: Some(1 << 20), ..AllocatorStats::default() }
+///     }
+/// }
+///
+/// let server = Server::builder("demo", "1.0.0").build()?;
+/// server.memory().set_allocator(Counting);
+/// # Ok::<(), mcpool::BuildError>(())
+/// ```
 pub trait Allocator: Send + Sync + 'static {
     /// The current figures. Called for reports, not for requests.
     fn stats(&self) -> AllocatorStats;

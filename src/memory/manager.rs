@@ -40,6 +40,15 @@ const MAX_TOOLS: usize = 64;
 /// Where the bytes of one server are, and how its pools should be sized.
 ///
 /// Cloning makes another handle to the same manager.
+///
+/// ```
+/// use mcpool::Server;
+///
+/// let server = Server::builder("demo", "1.0.0").build()?;
+/// let report = server.memory().report();
+/// assert_eq!(report.server.name, "demo");
+/// # Ok::<(), mcpool::BuildError>(())
+/// ```
 #[derive(Clone)]
 pub struct MemoryManager {
     shared: Arc<Shared>,

@@ -14,6 +14,16 @@ use std::time::Duration;
 const SAME_START_MS: u64 = 10_000;
 
 /// Merges reports, oldest first, into one for each pool: acquires add up, and weight the curves.
+///
+/// ```
+/// use mcpool::Server;
+/// use mcpool::memory::merge;
+///
+/// let server = Server::builder("demo", "1.0.0").build()?;
+/// let reports = [server.memory().report(), server.memory().report()];
+/// assert_eq!(merge(&reports).len(), reports[0].pools.len());
+/// # Ok::<(), mcpool::BuildError>(())
+/// ```
 pub fn merge(reports: &[MemoryReport]) -> Vec<PoolReport> {
     let mut merged: BTreeMap<&str, PoolReport> = BTreeMap::new();
     for (report, weight) in reports.iter().zip(weights(reports)) {

@@ -16,6 +16,13 @@ pub const DURATION_BOUNDS_S: [f64; 14] =
     [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
 
 /// A moment of the clock that never goes back.
+///
+/// ```
+/// use mcpool::metrics::Moment;
+///
+/// let begun = Moment::now();
+/// assert!(Moment::now().ns_since(begun) < 3_600_000_000_000);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Moment {
     ns: u64,

@@ -76,6 +76,14 @@ impl Capability {
 }
 
 /// The capabilities of one client.
+///
+/// ```
+/// use mcpool::Capability;
+/// use mcpool::protocol::ClientCapabilities;
+///
+/// let capabilities: ClientCapabilities = [Capability::Sampling].into_iter().collect();
+/// assert_ne!(capabilities, ClientCapabilities::default());
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ClientCapabilities {
     bits: u8,

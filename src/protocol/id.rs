@@ -8,6 +8,12 @@ use std::borrow::Cow;
 /// A request id as its JSON text, so that the answer repeats it, whatever the integer's size or the string's
 /// escapes. Integers are plain digits: JSON has one number in many spellings, and `1.0` is the integer 1 to JSON
 /// Schema, to JavaScript and to most clients.
+///
+/// ```
+/// use mcpool::protocol::Id;
+///
+/// assert!(Id::same("7", "7") && !Id::same("7", "\"7\""));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Id<'f> {
     json: &'f str,

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 /// What a client can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InputKind {
+pub(crate) enum InputKind {
     /// A form that the user fills in, or an address that the user visits.
     Elicitation,
     /// A message that the client's model writes.

@@ -16,6 +16,20 @@ use bumpalo::Bump;
 use serde::Deserialize;
 
 /// The members of a message that this server reads; others are ignored.
+///
+/// ```
+/// use bumpalo::Bump;
+/// use mcpool::protocol::{ArgumentsAt, MessageDecoder};
+///
+/// let arena = Bump::new();
+/// let frame = br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{"text":"a"}}}"#;
+/// let mut decoder = MessageDecoder::new(frame, &arena)?;
+/// assert_eq!(decoder.begin()?, ArgumentsAt::Here);
+/// assert_eq!(decoder.message().name, Some("echo"));
+/// let arguments: std::collections::BTreeMap<&str, &str> = decoder.arguments()??;
+/// assert_eq!(arguments["text"], "a");
+/// # Ok::<(), mcpool::wire::DecodeError>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "which members were seen, each on its own")]
 pub struct Message<'f> {
@@ -191,6 +205,20 @@ pub enum ArgumentsAt {
 }
 
 /// The walk over one message.
+///
+/// ```
+/// use bumpalo::Bump;
+/// use mcpool::protocol::{ArgumentsAt, MessageDecoder};
+///
+/// let arena = Bump::new();
+/// let frame = br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{"text":"a"}}}"#;
+/// let mut decoder = MessageDecoder::new(frame, &arena)?;
+/// assert_eq!(decoder.begin()?, ArgumentsAt::Here);
+/// assert_eq!(decoder.message().name, Some("echo"));
+/// let arguments: std::collections::BTreeMap<&str, &str> = decoder.arguments()??;
+/// assert_eq!(arguments["text"], "a");
+/// # Ok::<(), mcpool::wire::DecodeError>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct MessageDecoder<'f> {
     lexer: Lexer<'f>,

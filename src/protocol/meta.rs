@@ -4,6 +4,12 @@ use crate::wire::{DecodeError, Kind, Lexer, Raw, match_key};
 use bumpalo::Bump;
 
 /// What this server reads in a request's `_meta`; other members are ignored.
+///
+/// ```
+/// use mcpool::protocol::Meta;
+///
+/// assert!(!Meta::default().claims_version, "a message without `_meta` is one of the legacy era");
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "which members were seen, each on its own")]
 pub struct Meta<'f> {

@@ -4,6 +4,16 @@ use mcpool_pools::{Discard, Recycle, Verdict};
 
 /// The arguments of a `tools/call` that goes on after its frame is gone, as on a blocking thread. Pooled: a recycled
 /// one keeps the capacity of its strings.
+///
+/// ```
+/// use mcpool::pools::ObjectPool;
+/// use mcpool::protocol::{OwnedMessage, RetainMessage};
+///
+/// let messages = ObjectPool::<OwnedMessage>::new("messages", 8, RetainMessage { retain_bytes: 4_096 });
+/// let mut message = messages.acquire();
+/// message.copy_arguments(r#"{"text":"a"}"#);
+/// assert_eq!(message.arguments().len(), 12);
+/// ```
 #[derive(Debug, Default)]
 pub struct OwnedMessage {
     arguments: String,

@@ -4,6 +4,10 @@ use serde::Serialize;
 use std::borrow::Cow;
 
 /// Who speaks in a message of a prompt.
+///
+/// ```
+/// assert_eq!(mcpool::Role::Assistant.as_str(), "assistant");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
     /// The user.
@@ -25,7 +29,7 @@ impl Role {
 /// A prompt as `prompts/list` shows it.
 ///
 /// ```
-/// use mcpool::{Prompt, PromptArgument};
+/// use mcpool::prompts::{Prompt, PromptArgument};
 ///
 /// let review = Prompt::new("review", "Reviews a change.")
 ///     .argument(PromptArgument::new("diff").description("The change.").required());
@@ -77,7 +81,7 @@ impl Prompt {
 /// An argument of a prompt: always a string.
 ///
 /// ```
-/// use mcpool::{Prompt, PromptArgument};
+/// use mcpool::prompts::{Prompt, PromptArgument};
 ///
 /// let path = PromptArgument::new("path").description("The file to review.").required();
 /// let review = Prompt::new("review", "Reviews a file.").argument(path);

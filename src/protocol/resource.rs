@@ -6,7 +6,7 @@ use std::borrow::Cow;
 /// A resource as `resources/list` shows it.
 ///
 /// ```
-/// use mcpool::Resource;
+/// use mcpool::resources::Resource;
 ///
 /// let log = Resource::new("file:///var/log/app.log", "app.log").mime_type("text/plain").size(4_096);
 /// assert_eq!(log.uri(), "file:///var/log/app.log");
@@ -76,7 +76,7 @@ impl Resource {
 /// A family of resources as `resources/templates/list` shows it.
 ///
 /// ```
-/// use mcpool::ResourceTemplate;
+/// use mcpool::resources::ResourceTemplate;
 ///
 /// let files = ResourceTemplate::new("notes://{folder}/{name}", "notes");
 /// assert_eq!(files.variables("notes://work/plan"), Some(vec![("folder", "work"), ("name", "plan")]));

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 /// A tool as `tools/list` shows it.
 ///
 /// ```
-/// use mcpool::protocol::{ToolAnnotations, ToolDefinition};
+/// use mcpool::{ToolAnnotations, ToolDefinition};
 /// use schemars::JsonSchema;
 ///
 /// #[derive(JsonSchema)]
@@ -56,6 +56,9 @@ pub struct ToolDefinition {
     /// What a client declares that sees the tool.
     #[serde(skip)]
     needs: ClientCapabilities,
+    /// No tool is there, or it is gone.
+    #[serde(skip)]
+    is_vacant: bool,
 }
 
 impl ToolDefinition {
@@ -78,7 +81,23 @@ impl ToolDefinition {
             is_exact: false,
             is_text_once: false,
             needs: ClientCapabilities::default(),
+            is_vacant: false,
         }
+    }
+
+    /// The number of a tool that is not there yet.
+    pub(crate) fn vacant() -> Self {
+        Self::new("", "").left()
+    }
+
+    /// A tool that is gone.
+    pub(crate) fn left(self) -> Self {
+        Self { is_vacant: true, ..self }
+    }
+
+    /// Whether no tool is there.
+    pub(crate) fn is_vacant(&self) -> bool {
+        self.is_vacant
     }
 
     /// Takes the schema of the arguments from their type, in the words that all clients know: nothing is referred to that
@@ -126,7 +145,7 @@ impl ToolDefinition {
     /// (`RequestContext::prefer_task`).
     ///
     /// ```
-    /// use mcpool::protocol::{TaskSupport, ToolDefinition};
+    /// use mcpool::{TaskSupport, ToolDefinition};
     ///
     /// let build = ToolDefinition::new("build", "Builds all of it.").task_support(TaskSupport::Optional);
     /// assert!(serde_json::to_string(&build).unwrap().contains(r#""taskSupport":"optional""#));
@@ -159,7 +178,7 @@ impl ToolDefinition {
     /// each client, and tells modern ones to share it with nobody.
     ///
     /// ```
-    /// use mcpool::protocol::{Capability, ToolDefinition};
+    /// use mcpool::{Capability, ToolDefinition};
     ///
     /// let summarise = ToolDefinition::new("summarise", "Has your own model sum up a page.");
     /// let summarise = summarise.shown_if(&[Capability::Sampling]);
@@ -269,6 +288,13 @@ impl ToolDefinition {
 }
 
 /// Whether a call of a tool may go on as a task, in revision 2025-11-25.
+///
+/// ```
+/// use mcpool::{TaskSupport, ToolDefinition};
+///
+/// let build = ToolDefinition::new("build", "Builds all of it.").task_support(TaskSupport::Required);
+/// # assert_eq!(build.name(), "build");
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TaskSupport {

@@ -152,6 +152,29 @@ pub struct Capacity {
 }
 
 /// How many clients of a kind fit, and what `clients` of them take. A report gives the miss curve of its load.
+///
+/// ```
+/// use mcpool::Server;
+/// use mcpool::memory::{ObjectPrices, PlanBasis, ProcessFacts};
+/// use mcpool::report::{ClientMix, capacity};
+///
+/// let server = Server::builder("demo", "1.0.0").build()?;
+/// let prices = ObjectPrices {
+///     connection_bytes: 1_536,
+///     session_bytes: 1_024,
+///     stream_bytes: 512,
+///     resource_bytes: 512,
+///     request_bytes: 4_096,
+///     frame_bytes: 1_024,
+///     small_buffers_bytes: 21 << 10,
+///     text_copies: 2,
+/// };
+/// let ceiling = server.memory().ceiling();
+/// let basis = PlanBasis { limits: server.limits(), prices, process: ProcessFacts::default(), ceiling };
+/// let found = capacity(&basis, &ClientMix::default(), 100, None);
+/// assert_eq!(found.rows.len(), 3);
+/// # Ok::<(), mcpool::BuildError>(())
+/// ```
 pub fn capacity(
     basis: &PlanBasis<'_>,
     mix: &ClientMix,

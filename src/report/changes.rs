@@ -58,6 +58,17 @@ pub struct RecordChanges {
 }
 
 /// The changes in reports, oldest first.
+///
+/// ```
+/// use mcpool::Server;
+/// use mcpool::monitor::ChangeTerms;
+/// use mcpool::report::record_changes;
+///
+/// let server = Server::builder("demo", "1.0.0").build()?;
+/// let reports = [server.memory().report(), server.memory().report()];
+/// assert!(record_changes(&reports, ChangeTerms::default()).changes.is_empty(), "two reports are no series");
+/// # Ok::<(), mcpool::BuildError>(())
+/// ```
 pub fn record_changes(reports: &[MemoryReport], terms: ChangeTerms) -> RecordChanges {
     let mut series: BTreeMap<(SeriesUnit, String), Vec<(usize, f64)>> = BTreeMap::new();
     for (at, report) in reports.iter().enumerate() {

@@ -143,6 +143,17 @@ pub struct Difference {
 }
 
 /// Compares two reports; figures may grow by the share `tolerance`.
+///
+/// ```
+/// use mcpool::Server;
+/// use mcpool::report::difference;
+///
+/// let server = Server::builder("demo", "1.0.0").build()?;
+/// let before = server.memory().report();
+/// let difference = difference(&before, &before, 0.0);
+/// assert!(difference.is_same_process && difference.figures.is_empty());
+/// # Ok::<(), mcpool::BuildError>(())
+/// ```
 pub fn difference(before: &MemoryReport, after: &MemoryReport, tolerance: f64) -> Difference {
     let is_same_process = before.server.pid == after.server.pid
         && started(before).abs_diff(started(after)) < 5_000

@@ -96,12 +96,35 @@ const HISTORY_RULES: [HistoryRule; 7] = [
 ];
 
 /// Checks a report against every rule.
+///
+/// ```
+/// use mcpool::Server;
+/// use mcpool::report::diagnose;
+///
+/// let report = Server::builder("demo", "1.0.0").build()?.memory().report();
+/// for finding in diagnose(&report).findings {
+///     println!("{finding:?}");
+/// }
+/// # Ok::<(), mcpool::BuildError>(())
+/// ```
 pub fn diagnose(report: &MemoryReport) -> Diagnosis {
     diagnosis(RULES.iter().map(|rule| (rule.name, (rule.check)(report))))
 }
 
 /// Checks what a black box recorded since a moment, in milliseconds since 1970, against the rules about time; `clock`
 /// writes a moment for people.
+///
+/// ```
+/// use mcpool::Server;
+/// use mcpool::memory::HistoryReason;
+/// use mcpool::report::diagnose_history;
+///
+/// let history = Server::builder("demo", "1.0.0").build()?.memory().history(HistoryReason::Asked);
+/// for finding in diagnose_history(&history, 0, &|unix_ms| format!("{unix_ms} ms")).findings {
+///     println!("{finding:?}");
+/// }
+/// # Ok::<(), mcpool::BuildError>(())
+/// ```
 pub fn diagnose_history(history: &History, since_unix_ms: u64, clock: &dyn Fn(u64) -> String) -> Diagnosis {
     let older = history.samples.iter().take_while(|sample| sample.at_unix_ms < since_unix_ms).count();
     let samples = history.samples.get(older..).unwrap_or_default();

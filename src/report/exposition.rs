@@ -15,6 +15,17 @@ use std::io;
 
 /// Writes the report as metrics.
 ///
+/// ```
+/// use mcpool::Server;
+/// use mcpool::report::write_prometheus;
+///
+/// let report = Server::builder("demo", "1.0.0").build()?.memory().report();
+/// let mut text = Vec::new();
+/// write_prometheus(&report, &mut text)?;
+/// assert!(!text.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// When `out` cannot be written.
 pub fn write_prometheus(report: &MemoryReport, out: &mut impl io::Write) -> io::Result<()> {

@@ -27,6 +27,17 @@ const MAX_BUCKETS: usize = 64;
 ///
 /// The page loads nothing from anywhere, so that it can be kept, mailed and read without a network.
 ///
+/// ```
+/// use mcpool::Server;
+/// use mcpool::report::write_html;
+///
+/// let report = Server::builder("demo", "1.0.0").build()?.memory().report();
+/// let mut text = Vec::new();
+/// write_html(&report, &mut text)?;
+/// assert!(!text.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// When `out` cannot be written.
 pub fn write_html(report: &MemoryReport, out: &mut impl io::Write) -> io::Result<()> {

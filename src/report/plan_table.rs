@@ -13,6 +13,15 @@ const WIDE: usize = 112;
 
 /// Writes the plan in lines of at most `width` columns, its summary last.
 ///
+/// ```
+/// use mcpool::memory::CeilingPlan;
+/// use mcpool::report::write_plan;
+///
+/// fn show(plan: &CeilingPlan) -> std::io::Result<()> {
+///     write_plan(plan, 80, &mut std::io::stdout())
+/// }
+/// ```
+///
 /// # Errors
 /// When `out` cannot be written.
 pub fn write_plan(plan: &CeilingPlan, width: usize, out: &mut impl io::Write) -> io::Result<()> {

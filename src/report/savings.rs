@@ -103,6 +103,22 @@ pub struct Proposal {
 }
 
 /// Settings that pay, from reports, oldest first.
+///
+/// ```
+/// use mcpool::Server;
+/// use mcpool::report::{Prices, Terms, propose};
+///
+/// let reports = [Server::builder("demo", "1.0.0").build()?.memory().report()];
+/// let terms = Terms {
+///     prices: Prices::default(),
+///     budget_bytes: None,
+///     target_hit_ratio: None,
+///     least_window_ms: 600_000,
+/// };
+/// let proposal = propose(&reports, &terms);
+/// assert!(proposal.missing_minutes > Some(0), "nothing is known yet");
+/// # Ok::<(), mcpool::BuildError>(())
+/// ```
 pub fn propose(reports: &[MemoryReport], terms: &Terms) -> Proposal {
     let pools = merge(reports);
     let with_setting = pools.iter().filter(|pool| option_of(pool).is_some());

@@ -21,6 +21,17 @@ const BAR_CELLS: f64 = 12.0;
 
 /// Writes the report in lines of at most `width` columns; 80 show everything.
 ///
+/// ```
+/// use mcpool::Server;
+/// use mcpool::report::write_table;
+///
+/// let report = Server::builder("demo", "1.0.0").build()?.memory().report();
+/// let mut text = Vec::new();
+/// write_table(&report, 80, &mut text)?;
+/// assert!(!text.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// When `out` cannot be written.
 pub fn write_table(report: &MemoryReport, width: usize, out: &mut impl io::Write) -> io::Result<()> {
@@ -28,6 +39,17 @@ pub fn write_table(report: &MemoryReport, width: usize, out: &mut impl io::Write
 }
 
 /// Writes the report as Markdown, with a table for each part of it; names from outside cannot break it.
+///
+/// ```
+/// use mcpool::Server;
+/// use mcpool::report::write_markdown;
+///
+/// let report = Server::builder("demo", "1.0.0").build()?.memory().report();
+/// let mut text = Vec::new();
+/// write_markdown(&report, &mut text)?;
+/// assert!(!text.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// When `out` cannot be written.

@@ -5,9 +5,11 @@ use crate::memory::{Ceiling, LimitTooSmall, MemoryConfig, MemoryManager};
 use crate::metrics::{Metrics, Moment};
 use crate::protocol::ToolDefinition;
 use crate::server::answer::catalog::{CatalogError, Implementation};
+use crate::server::answer::definitions::Definitions;
 use crate::server::answer::envelope;
 #[cfg(feature = "validation")]
 use crate::server::answer::validation::Validators;
+use crate::server::handler::dynamic_tool::DynamicTools;
 use crate::server::handler::families::Families;
 #[cfg(feature = "report")]
 use crate::server::handler::memory_resource::MemoryResource;
@@ -39,6 +41,14 @@ use std::sync::{Arc, Mutex, OnceLock};
 use thiserror::Error;
 
 /// Why a server cannot be built.
+///
+/// ```
+/// use mcpool::{BuildError, Limits, Server};
+///
+/// let limits = Limits { max_frame_bytes: 1, ..Limits::default() };
+/// let error = Server::builder("small", "1.0.0").limits(limits).build().err();
+/// assert!(matches!(error, Some(BuildError::Limits(_))));
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum BuildError {
@@ -79,6 +89,8 @@ pub struct ServerBuilder<T> {
     toolset: T,
     /// What the toolset offers, asked of each part once: some parse theirs.
     tools: Vec<ToolDefinition>,
+    /// Room for tools that come later, and the number of the first of them.
+    dynamic_tools: Option<(usize, DynamicTools)>,
     families: Families,
     request_state_key: Option<[u8; 32]>,
     has_memory_resource: bool,
@@ -95,6 +107,7 @@ impl Server {
             limits: Limits::default(),
             toolset: NoTools,
             tools: Vec::new(),
+            dynamic_tools: None,
             families: Families::default(),
             request_state_key: None,
             has_memory_resource: false,
@@ -132,12 +145,29 @@ impl<T: Toolset> ServerBuilder<T> {
             limits: self.limits,
             tools,
             toolset: Chain { front: self.toolset, front_len, back: toolset },
+            dynamic_tools: self.dynamic_tools,
             families: self.families,
             request_state_key: self.request_state_key,
             has_memory_resource: self.has_memory_resource,
             #[cfg(feature = "validation")]
             validates: self.validates,
         }
+    }
+
+    /// Makes room for `most` tools that come and go while the server runs ([`Server::add_tool`],
+    /// [`Server::remove_tool`]); lists show them after the tools that were added before. Each costs about 250 bytes while it
+    /// is empty. Where it is called twice, the last call counts.
+    ///
+    /// ```
+    /// use mcpool::Server;
+    ///
+    /// let server = Server::builder("plugins", "1.0.0").dynamic_tools(16).build()?;
+    /// # Ok::<(), mcpool::BuildError>(())
+    /// ```
+    pub fn dynamic_tools(mut self, most: usize) -> ServerBuilder<Chain<T, DynamicTools>> {
+        let tools = DynamicTools::new(most);
+        self.dynamic_tools = Some((self.tools.len(), tools.clone()));
+        self.toolset(tools)
     }
 
     /// Adds a family of resources.
@@ -213,26 +243,21 @@ impl<T: Toolset> ServerBuilder<T> {
     ///
     /// # Errors
     /// When the bounds contradict each other or a tool cannot be advertised.
-    pub fn build(mut self) -> Result<Server, BuildError> {
-        self.tools.shrink_to_fit();
+    pub fn build(self) -> Result<Server, BuildError> {
         let (limits, ceiling) = divided(self.limits, &self.toolset)?;
         let implementation = serde_json::to_string(&self.implementation).map_err(CatalogError::from)?;
         let description = Description {
             implementation: self.implementation,
             instructions: self.instructions,
-            tools: self.tools,
+            tools: definitions(self.tools, self.dynamic_tools.as_ref()),
             has_tasks: self.families.has_tasks,
             hidden: Mutex::default(),
         };
         let catalog = self.families.catalog(&description, &limits)?;
         #[cfg(feature = "validation")]
-        let validators = if self.validates {
-            Validators::new(&description.tools, &limits)?
-        } else {
-            Validators::default()
-        };
+        let validators = validators(self.validates, description.tools.built(), &limits)?;
         let sessions = Sessions::new(limits.max_sessions, limits.session_timeout());
-        let (tool_usage, latencies, performance) = measured(description.tools.len(), &limits);
+        let (tool_usage, latencies, performance) = measured(description.tools.built().len(), &limits);
         let pools = Pools::new(&limits, &ceiling)?;
         let managed = managed(&description, &pools, &limits, ceiling);
         let events = EventStore::with_news(&limits, Arc::clone(pools.turns.news()));
@@ -240,6 +265,8 @@ impl<T: Toolset> ServerBuilder<T> {
             memory: MemoryManager::new(managed, std::time::Instant::now()),
             catalog: ArcSwap::from_pointee(catalog),
             description,
+            dynamic_tools: self.dynamic_tools.map(|(_, room)| Box::new(room) as _),
+            list_changes: AtomicU32::default(),
             relist: OnceLock::new(),
             changes: Changes::new(&limits, pools.lasting.clone()),
             pools,
@@ -274,6 +301,23 @@ impl<T: Toolset> ServerBuilder<T> {
         let slots = slot_pool(&shared.pools, &shared.limits, SlotFactory::new(core))?;
         Ok(Server { shared, slots })
     }
+}
+
+/// What calls are held to.
+#[cfg(feature = "validation")]
+fn validators(
+    validates: bool,
+    tools: &[ToolDefinition],
+    limits: &Limits,
+) -> Result<Validators, CatalogError> {
+    if validates { Validators::new(tools, limits) } else { Ok(Validators::default()) }
+}
+
+/// The definitions of all tools, with the numbers that are left for those that come later.
+fn definitions(mut tools: Vec<ToolDefinition>, dynamic_tools: Option<&(usize, DynamicTools)>) -> Definitions {
+    tools.shrink_to_fit();
+    let vacant = dynamic_tools.map(|(first, room)| *first..*first + room.most());
+    Definitions::new(tools, vacant)
 }
 
 /// What the memory manager of a server works on.

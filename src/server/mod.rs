@@ -16,6 +16,7 @@ pub use answer::catalog::CatalogError;
 #[cfg(feature = "filesystem")]
 pub(crate) use answer::content::DataKind;
 pub use answer::content::{DataBlock, TextBlock};
+pub use answer::definitions::AddToolError;
 pub use answer::tool_error::{ErrorWithData, ToolError};
 pub use builder::{BuildError, ServerBuilder};
 pub use handler::arguments::ThreadArguments;
@@ -24,6 +25,7 @@ pub(crate) use handler::attribute;
 pub use handler::call_context::CallContext;
 #[cfg(feature = "filesystem")]
 pub(crate) use handler::change_notifier::ChangeNotifier;
+pub use handler::dynamic_tool::{DynamicTool, DynamicTools};
 pub use handler::layer::{AtMost, CallLayer, Layered, TimeLimit};
 pub use handler::prompts::{
     Completer, CompletionRequest, CompletionTarget, Completions, PromptContext, Prompts,
@@ -35,9 +37,11 @@ pub(crate) use handler::resources::ContentsKind;
 pub use handler::resources::{ReadContext, Resources};
 #[cfg(feature = "everything")]
 pub(crate) use handler::session_notices::SessionNotices;
-pub use handler::tool::{Blocking, BlockingTool, Chain, NoTools, Single, Tool, Toolset};
+pub use handler::tool::{AnyToolset, Blocking, BlockingTool, Chain, NoTools, Single, Tool, Toolset};
 pub use handler::tool_list::{BoxedTool, ToolList};
 pub use handler::tool_request::ToolRequest;
+#[cfg(feature = "tower")]
+pub use handler::tower::{CallFailed, ServeCall, ToolCall, TowerLayer};
 pub use incoming::handler_end::Finished;
 pub use server::Server;
 pub use state::drain::Drain;

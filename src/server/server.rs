@@ -1,15 +1,19 @@
 //! The server, as its users and the transports see it.
 
 use crate::limits::Limits;
+use crate::lock::lock;
 use crate::memory::{MemoryManager, lasting};
 use crate::metrics::{Metrics, Moment};
 use crate::monitor::{Alert, SavedBaseline};
 use crate::protocol::{Era, Id, ProtocolError, ToolDefinition};
 #[cfg(feature = "otel")]
 use crate::server::answer::catalog::Implementation;
+use crate::server::answer::definitions::AddToolError;
 use crate::server::answer::envelope::AnswerId;
 use crate::server::answer::outcome::Outcome;
+use crate::server::handler::dynamic_tool::{DynamicTool, DynamicTools};
 use crate::server::handler::resources::{ALERTS_URI, REPORT_URI};
+use crate::server::handler::tool::Tool;
 use crate::server::incoming::facts::Saturation;
 use crate::server::incoming::observed;
 #[cfg(feature = "otel")]
@@ -81,7 +85,7 @@ impl Server {
     /// The tools of this server, those too that the list hides at the moment.
     #[cfg(feature = "cli")]
     pub(crate) fn tool_definitions(&self) -> &[ToolDefinition] {
-        &self.shared.description.tools
+        self.shared.description.tools.built()
     }
 
     /// The limits of this server.
@@ -206,6 +210,56 @@ impl Server {
     /// Shows or hides a tool in the list of tools, and notifies subscribers of the list. Unknown names are ignored.
     pub fn offer_tool(&self, name: &str, offered: bool) {
         self.shared.offer_tool(name, offered);
+    }
+
+    /// Adds a tool while the server runs, lists it, and notifies subscribers of the list. The server was built with room for
+    /// it ([`ServerBuilder::dynamic_tools`](crate::ServerBuilder::dynamic_tools)); a tool that was removed makes room for
+    /// another one.
+    ///
+    /// ```
+    /// use mcpool::{DynamicTool, Server, ToolDefinition};
+    ///
+    /// let server = Server::builder("plugins", "1.0.0").dynamic_tools(16).build()?;
+    /// let hello = DynamicTool::new(ToolDefinition::new("hello", "Greets."), |_arguments, call| {
+    ///     Box::pin(async move { Ok(call.text("Hello!")) })
+    /// });
+    /// server.add_tool(hello)?;
+    /// // When it is no longer wanted.
+    /// assert!(server.remove_tool("hello"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the server has no room for it, or when it cannot be listed beside the other tools; nothing is changed then.
+    pub fn add_tool(&self, tool: DynamicTool) -> Result<(), AddToolError> {
+        let room = self.dynamic_tools().ok_or(AddToolError::NoRoom { most: 0 })?;
+        let tools = &self.shared.description.tools;
+        let changing = lock(room.changing());
+        let (number, is_taken_over) = tools.add(tool.definition(), &self.shared.limits)?;
+        if is_taken_over {
+            self.shared.tool_usage.forget(number);
+        }
+        room.set(number - tools.first_added(), Some(tool));
+        drop(changing);
+        self.shared.list_changed(Kind::Tools);
+        Ok(())
+    }
+
+    /// Removes a tool that was added while the server runs, and notifies subscribers of the list; whether it was there. Calls
+    /// of it that have begun go on to their end.
+    pub fn remove_tool(&self, name: &str) -> bool {
+        let Some(room) = self.dynamic_tools() else { return false };
+        let tools = &self.shared.description.tools;
+        let changing = lock(room.changing());
+        let Some(number) = tools.remove(name) else { return false };
+        room.set(number - tools.first_added(), None);
+        drop(changing);
+        self.shared.list_changed(Kind::Tools);
+        true
+    }
+
+    fn dynamic_tools(&self) -> Option<&DynamicTools> {
+        self.shared.dynamic_tools.as_ref()?.downcast_ref()
     }
 
     /// A session for the owner before its handshake: the client came without an address, over standard input and output
@@ -409,7 +463,8 @@ impl Server {
     /// Compares the last ten seconds with what is usual and what is required, when they have just ended.
     fn observe_performance(&self) {
         let Shared { latencies, performance, description, .. } = &*self.shared;
-        let tools = description.tools.iter().map(ToolDefinition::name);
+        let tools = description.tools.all();
+        let tools = tools.iter().map(ToolDefinition::name);
         if !latencies.tick(Moment::coarse()) {
             return performance.make_room(latencies, tools);
         }

@@ -4,8 +4,9 @@ use crate::limits::Limits;
 use crate::lock::lock;
 use crate::memory::MemoryManager;
 use crate::metrics::Metrics;
-use crate::protocol::{Era, ProtocolError, ToolDefinition};
+use crate::protocol::{Era, ProtocolError};
 use crate::server::answer::catalog::{Catalog, CatalogError, Implementation};
+use crate::server::answer::definitions::{Definition, Definitions};
 use crate::server::answer::envelope::{self, AnswerId};
 use crate::server::answer::outcome::Outcome;
 #[cfg(feature = "validation")]
@@ -30,9 +31,14 @@ use crate::traffic::TrafficRecorder;
 use crate::wire::Reply;
 use arc_swap::ArcSwap;
 use serde_json::value::RawValue;
+use std::any::Any;
 use std::collections::HashSet;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
+
+/// Catalogs that one change makes at most, where others come at the same time. Handlers that list what they have may change
+/// a list themselves, each time.
+const MAX_RELISTS: u32 = 4;
 
 /// The state that all requests of a server share.
 pub(crate) struct Shared {
@@ -41,6 +47,11 @@ pub(crate) struct Shared {
     /// The serialised lists; replaced as a whole when one changes.
     pub(crate) catalog: ArcSwap<Catalog>,
     pub(crate) description: Description,
+    /// The room for tools that come while the server runs, if it was built with some: the handlers know its type. It is not
+    /// a field of `Server`, which each connection has.
+    pub(crate) dynamic_tools: Option<Box<dyn Any + Send + Sync>>,
+    /// How often a list changed.
+    pub(crate) list_changes: AtomicU32,
     /// Makes a new catalog; empty until the handlers are registered.
     pub(crate) relist: OnceLock<Weak<dyn Relist>>,
     pub(crate) changes: Changes,
@@ -78,11 +89,11 @@ pub(crate) struct Shared {
     pub(crate) connections: AtomicU32,
 }
 
-/// The parts of the catalog that do not change, and the hidden tools.
+/// The parts of the catalog that come from the builder, and which tools there are.
 pub(crate) struct Description {
     pub(crate) implementation: Implementation,
     pub(crate) instructions: Option<String>,
-    pub(crate) tools: Vec<ToolDefinition>,
+    pub(crate) tools: Definitions,
     /// Whether calls may go on as tasks.
     pub(crate) has_tasks: bool,
     /// Names of tools that the list leaves out at the moment.
@@ -175,8 +186,8 @@ impl Shared {
     }
 
     /// The definition of a tool.
-    pub(crate) fn definition_of(&self, tool: Option<usize>) -> Option<&ToolDefinition> {
-        self.description.tools.get(tool?)
+    pub(crate) fn definition_of(&self, tool: Option<usize>) -> Option<Definition<'_>> {
+        self.description.tools.find(tool?)
     }
 
     /// Whether the arguments of a tool are validated.
@@ -184,7 +195,10 @@ impl Shared {
     pub(crate) fn validates_arguments(&self, tool: Option<usize>) -> bool {
         #[cfg(feature = "validation")]
         if let Some(tool) = tool {
-            return self.validators.has_arguments(tool);
+            return match self.description.tools.validators(tool) {
+                Some(added) => added.has_arguments(0),
+                None => self.validators.has_arguments(tool),
+            };
         }
         let _ = tool;
         false
@@ -195,7 +209,10 @@ impl Shared {
     pub(crate) fn check_arguments(&self, tool: Option<usize>, json: &str) -> Result<(), String> {
         #[cfg(feature = "validation")]
         if let Some(tool) = tool {
-            return self.validators.check_arguments(tool, json);
+            return match self.description.tools.validators(tool) {
+                Some(added) => added.check_arguments(0, json),
+                None => self.validators.check_arguments(tool, json),
+            };
         }
         let _ = (tool, json);
         Ok(())
@@ -206,7 +223,10 @@ impl Shared {
     pub(crate) fn check_output(&self, tool: Option<usize>, json: &[u8]) -> Result<(), String> {
         #[cfg(feature = "validation")]
         if let (Some(tool), Ok(json)) = (tool, std::str::from_utf8(json)) {
-            return self.validators.check_output(tool, json);
+            return match self.description.tools.validators(tool) {
+                Some(added) => added.check_output(0, json),
+                None => self.validators.check_output(tool, json),
+            };
         }
         let _ = (tool, json);
         Ok(())
@@ -226,11 +246,20 @@ impl Shared {
 
     /// Makes a new catalog, and notifies all subscribers of the list.
     pub(crate) fn list_changed(&self, kind: Kind) {
-        match self.relist.get().and_then(Weak::upgrade).map(|relist| relist.catalog()) {
-            Some(Ok(catalog)) => self.catalog.store(Arc::new(catalog)),
-            Some(Err(error)) => tracing::error!(%error, "the list stays as it was"),
-            // The server was dropped, and lists nothing any more.
-            None => {}
+        let mut seen = self.list_changes.fetch_add(1, Ordering::SeqCst) + 1;
+        for _ in 0..MAX_RELISTS {
+            match self.relist.get().and_then(Weak::upgrade).map(|relist| relist.catalog()) {
+                Some(Ok(catalog)) => self.catalog.store(Arc::new(catalog)),
+                Some(Err(error)) => tracing::error!(%error, "the list stays as it was"),
+                // The server was dropped, and lists nothing any more.
+                None => {}
+            }
+            // What changed meanwhile may be missing here, and the list that has it may just have been replaced.
+            let latest = self.list_changes.load(Ordering::SeqCst);
+            if latest == seen {
+                break;
+            }
+            seen = latest;
         }
         self.changes.changed(kind);
     }

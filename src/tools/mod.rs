@@ -1,4 +1,4 @@
-//! Families of tools, each with its own [`Toolset`](crate::Toolset).
+//! Families of tools, each with its own [`Toolset`](crate::toolsets::Toolset).
 
 #[cfg(any(feature = "everything", feature = "time"))]
 mod at_once;

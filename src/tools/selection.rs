@@ -1,16 +1,16 @@
 //! Some tools of a toolset, under names of one's own choice.
 
-use crate::limits::Limits;
 use crate::protocol::ToolDefinition;
-use crate::server::{CallContext, Finished, SessionValues, ThreadArguments, ToolError, ToolRequest, Toolset};
+use crate::server::{AnyToolset, CallContext, Finished, ThreadArguments, ToolError, ToolRequest, Toolset};
 
 /// Some tools of another toolset, with a prefix before their names. All else is left to that toolset; a selection of
 /// all its tools holds no heap.
 ///
 /// ```
 /// use mcpool::tools::Selection;
-/// use mcpool::{Server, ToolDefinition, Toolset};
-/// # use mcpool::{Finished, ToolRequest};
+/// use mcpool::{Server, ToolDefinition};
+/// use mcpool::toolsets::Toolset;
+/// # use mcpool::toolsets::{Finished, ToolRequest};
 /// # struct Two;
 /// # impl Toolset for Two {
 /// #     fn definitions(&self) -> Vec<ToolDefinition> {
@@ -134,24 +134,12 @@ impl<T: Toolset> Toolset for Selection<T> {
         }
     }
 
-    fn wants_roots(&self) -> bool {
-        self.toolset.wants_roots()
+    fn each_part(&self, show: &mut dyn FnMut(&dyn AnyToolset)) {
+        show(&self.toolset);
     }
 
     fn state_bytes(&self) -> usize {
         let chosen = self.chosen.as_ref().map_or(0, |chosen| size_of_val(&**chosen));
         self.toolset.state_bytes() + chosen + self.prefix.len()
-    }
-
-    fn max_state_bytes(&self, limits: &Limits) -> usize {
-        self.toolset.max_state_bytes(limits)
-    }
-
-    fn report_state(&self, enter: &mut dyn FnMut(&'static str, usize)) {
-        self.toolset.report_state(enter);
-    }
-
-    fn take_roots(&self, uris: &[&str], session: &SessionValues) {
-        self.toolset.take_roots(uris, session);
     }
 }

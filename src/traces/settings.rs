@@ -9,6 +9,15 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const TRACES_PATH: &str = "v1/traces";
 
 /// Why spans cannot be exported.
+///
+/// ```
+/// use mcpool::{Server, TraceExport, TraceExportError};
+///
+/// let server = Server::builder("demo", "1.0.0").build()?;
+/// let refused = server.export_traces(&TraceExport::to("no URL"));
+/// assert!(matches!(refused, Err(TraceExportError::Endpoint(_))));
+/// # Ok::<(), mcpool::BuildError>(())
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TraceExportError {

@@ -32,6 +32,18 @@ const ENDING_BYTES: usize = 4 * 1024;
 const BASE64_STEP: usize = 3 * 1024;
 
 /// A message that is being written.
+///
+/// ```
+/// use mcpool::pools::BufferPool;
+/// use mcpool::wire::Reply;
+///
+/// let mut reply = Reply::new(BufferPool::default(), 1_024);
+/// reply.literal("[");
+/// reply.string("a \"quoted\" text");
+/// reply.literal("]");
+/// assert_eq!(&reply.finish()?[..], br#"["a \"quoted\" text"]"#);
+/// # Ok::<(), mcpool::wire::ReplyError>(())
+/// ```
 #[derive(Debug)]
 pub struct Reply {
     buffers: BufferPool,
@@ -476,6 +488,19 @@ pub(crate) fn escaped_bytes(text: &[u8]) -> usize {
 ///
 /// A character may be split between two pieces of bytes; text between them ends it, and so does the end of the
 /// part. What was begun and not ended is ill-formed, and its mark is written where it was begun.
+///
+/// ```
+/// use mcpool::pools::BufferPool;
+/// use mcpool::wire::Reply;
+///
+/// let mut reply = Reply::new(BufferPool::default(), 1_024);
+/// let mut text = reply.lossy_text();
+/// text.push(b"a");
+/// text.push(&[0xFF]);
+/// drop(text);
+/// assert_eq!(&reply.finish()?[..], "a\u{FFFD}".as_bytes());
+/// # Ok::<(), mcpool::wire::ReplyError>(())
+/// ```
 #[derive(Debug)]
 pub struct LossyText<'r> {
     reply: &'r mut Reply,
@@ -598,6 +623,19 @@ impl Drop for LossyText<'_> {
 }
 
 /// A part of a string, as base64 of the bytes that it is given, in pieces of any length.
+///
+/// ```
+/// use mcpool::pools::BufferPool;
+/// use mcpool::wire::Reply;
+///
+/// let mut reply = Reply::new(BufferPool::default(), 1_024);
+/// let mut data = reply.base64();
+/// data.push(b"a");
+/// data.push(b"bc");
+/// drop(data);
+/// assert_eq!(&reply.finish()?[..], b"YWJj");
+/// # Ok::<(), mcpool::wire::ReplyError>(())
+/// ```
 #[derive(Debug)]
 pub struct Base64<'r> {
     reply: &'r mut Reply,

@@ -15,6 +15,14 @@ const MAX_QUOTED_BYTES: usize = 120;
 /// A fault in a message's JSON, or a value that does not fit its type.
 ///
 /// One box: every step of a walk may fail, and its result should pass in registers.
+///
+/// ```
+/// use mcpool::wire::Raw;
+///
+/// let error = Raw::check("[1, ]").err().ok_or("it is no JSON")?;
+/// assert!(error.is_syntax());
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{} at byte {}", .0.fault, .0.offset)]
 pub struct DecodeError(Box<Located>);

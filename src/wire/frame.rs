@@ -10,6 +10,14 @@ use std::ops::Range;
 /// The bytes of one message, without the newline.
 ///
 /// Invariant: `range` lies within the buffer.
+///
+/// ```
+/// use mcpool::pools::BufferPool;
+/// use mcpool::wire::Frame;
+///
+/// let frame = Frame::copied(&BufferPool::default(), b"{}");
+/// assert_eq!(frame.bytes(), b"{}");
+/// ```
 #[derive(Debug)]
 #[must_use = "a dropped frame is a lost message"]
 pub struct Frame {

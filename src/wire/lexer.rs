@@ -46,6 +46,16 @@ pub enum Kind {
 }
 
 /// A position in a JSON text. A clone keeps the position.
+///
+/// ```
+/// use bumpalo::Bump;
+/// use mcpool::wire::Lexer;
+///
+/// let arena = Bump::new();
+/// let text: &str = Lexer::from_text(r#""an \"escape\"""#).decode(&arena)?;
+/// assert_eq!(text, r#"an "escape""#);
+/// # Ok::<(), mcpool::wire::DecodeError>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Lexer<'f> {
     pub(super) text: &'f str,

@@ -14,6 +14,16 @@ use std::marker::PhantomData;
 /// The JSON text of a value, borrowed from its frame; well-formed.
 ///
 /// As a field of a decoded struct it takes any value without decoding it.
+///
+/// ```
+/// use bumpalo::Bump;
+/// use mcpool::wire::{Kind, Raw};
+///
+/// let raw = Raw::check("[1, 2]")?;
+/// assert_eq!((raw.kind(), raw.as_str()), (Kind::Array, "[1, 2]"));
+/// assert_eq!(raw.decode::<Vec<u8>>(&Bump::new())?, [1, 2]);
+/// # Ok::<(), mcpool::wire::DecodeError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Raw<'f> {
     text: &'f str,

@@ -73,6 +73,17 @@ enum Lack {
 }
 
 /// Finds frames in a stream of bytes.
+///
+/// ```
+/// use mcpool::pools::BufferPool;
+/// use mcpool::wire::FrameReader;
+///
+/// let mut reader = FrameReader::new(BufferPool::default(), 1_024);
+/// reader.spare().extend_from_slice(b"{}\n[");
+/// let frame = reader.next_frame()?.ok_or("a line has come")?;
+/// assert_eq!(frame.bytes(), b"{}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct FrameReader {
     buffers: BufferPool,

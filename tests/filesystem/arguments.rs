@@ -1,8 +1,8 @@
 //! Arguments that do not fit their schema: what has one meaning is taken for it, and all that is wrong is told.
 
 use super::{Scene, text_of};
-use mcpool::Toolset;
 use mcpool::tools::filesystem::Filesystem;
+use mcpool::toolsets::Toolset;
 use serde_json::{Value, json};
 
 /// A value of each kind that JSON has, and whether it is one, or spells one, of a type.

@@ -3,8 +3,9 @@
 use super::Scene;
 use super::resources::{Client, root, uri, uris};
 use crate::test_client::{TestClient, assert_valid};
+use mcpool::prompts::{Completer, CompletionRequest, Completions};
 use mcpool::tools::filesystem::Filesystem;
-use mcpool::{Completer, CompletionRequest, Completions, Limits, RequestContext, Server, ToolError};
+use mcpool::{Limits, RequestContext, Server, ToolError};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;

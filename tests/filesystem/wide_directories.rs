@@ -2,7 +2,8 @@
 
 use super::Scene;
 use super::resources::{Client, server};
-use mcpool::{Limits, ReadContext, Resource, ResourcePage, Resources, Server, ToolError};
+use mcpool::resources::{ReadContext, Resource, ResourcePage, Resources};
+use mcpool::{Limits, Server, ToolError};
 use serde_json::json;
 use std::collections::BTreeSet;
 

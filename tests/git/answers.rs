@@ -222,7 +222,7 @@ async fn names_globs_and_deleted_files_are_staged() {
 async fn read_only_tools_change_nothing() {
     let Some(scene) = Scene::new().await else { return };
     let names: Vec<String> = {
-        use mcpool::Toolset;
+        use mcpool::toolsets::Toolset;
         let git = Git::new(&[scene.path("")], true);
         git.definitions().iter().map(|tool| tool.name().to_owned()).collect()
     };

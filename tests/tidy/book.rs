@@ -126,6 +126,32 @@ fn has_rust(markdown: &str) -> bool {
     Parser::new(markdown).any(is_rust)
 }
 
+/// The blocks of Rust code, in order.
+pub(crate) fn rust_blocks(markdown: &str) -> Vec<String> {
+    let (mut blocks, mut is_rust) = (Vec::new(), false);
+    for event in Parser::new(markdown) {
+        match event {
+            Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(language))) => {
+                is_rust = language.starts_with("rust");
+                blocks.extend(is_rust.then(String::new));
+            }
+            Event::End(TagEnd::CodeBlock) => is_rust = false,
+            Event::Text(text) if is_rust => {
+                if let Some(block) = blocks.last_mut() {
+                    block.push_str(&text);
+                }
+            }
+            _ => {}
+        }
+    }
+    blocks
+}
+
+/// How many lines of code are no blank ones.
+pub(crate) fn lines(code: &str) -> usize {
+    code.lines().filter(|line| !line.trim().is_empty()).count()
+}
+
 /// The messages in the columns `message` of the tables of `markdown` that stand nowhere in `sources`. Three dots stand
 /// for a part that differs.
 pub(crate) fn unknown_messages(path: &str, markdown: &str, sources: &str) -> Vec<Breach> {
@@ -207,6 +233,13 @@ mod tests {
         }
         let gone = Book(BTreeMap::from([("a.md".to_owned(), format!("[x]({REPOSITORY}src/none.rs)"))]));
         assert_eq!(gone.dead_links(&crate::source::root()).len(), 1);
+    }
+
+    #[test]
+    fn blocks_of_rust_are_told_from_others() {
+        let text = "```rust,ignore\nuse a;\n\nfn b() {}\n```\nx\n```sh\nls\n```\n```rust\nc();\n```";
+        assert_eq!(rust_blocks(text), ["use a;\n\nfn b() {}\n", "c();\n"]);
+        assert_eq!(lines(&rust_blocks(text)[0]), 2);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use super::{recorded, text_of};
 use crate::test_client::{TestClient, modern};
 use mcpool::tools::everything::{Demo, Everything};
-use mcpool::{Limits, Server, Toolset};
+use mcpool::toolsets::Toolset;
+use mcpool::{Limits, Server};
 use serde_json::{Value, json};
 
 fn server() -> Server {

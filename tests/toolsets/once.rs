@@ -9,7 +9,8 @@ use mcpool::tools::git::Git;
 use mcpool::tools::memory::KnowledgeGraph;
 use mcpool::tools::thinking::Thinking;
 use mcpool::tools::time::Time;
-use mcpool::{Server, ToolDefinition, Toolset};
+use mcpool::toolsets::Toolset;
+use mcpool::{Server, ToolDefinition};
 use serde_json::{Value, json};
 use std::path::Path;
 

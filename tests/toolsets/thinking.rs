@@ -2,8 +2,9 @@
 
 use super::{recorded, text_of};
 use crate::test_client::{TestClient, modern};
+use mcpool::Server;
 use mcpool::tools::thinking::Thinking;
-use mcpool::{Server, Toolset};
+use mcpool::toolsets::Toolset;
 use serde_json::{Value, json};
 
 fn server() -> Server {

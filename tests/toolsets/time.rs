@@ -2,8 +2,9 @@
 
 use super::{recorded, text_of};
 use crate::test_client::TestClient;
+use mcpool::Server;
 use mcpool::tools::time::{Time, TimeError};
-use mcpool::{Server, Toolset};
+use mcpool::toolsets::Toolset;
 use serde_json::{Value, json};
 
 async fn client() -> TestClient {

@@ -28,6 +28,14 @@ pub(crate) struct Implementation {
 }
 
 /// Why the tools, resources or prompts of a server cannot be listed.
+///
+/// ```
+/// use mcpool::{BuildError, CatalogError, DynamicTool, Server, ToolDefinition};
+///
+/// let tool = || DynamicTool::new(ToolDefinition::new("echo", "Says back."), |_, _| Box::pin(async { Ok(()) }));
+/// let refused = Server::builder("twice", "1.0.0").tool(tool()).tool(tool()).build();
+/// assert!(matches!(refused, Err(BuildError::Catalog(CatalogError::DuplicateTool { name })) if name == "echo"));
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CatalogError {
@@ -165,8 +173,9 @@ impl Catalog {
         let caching_for = |whom| format!(r#""ttlMs":{TTL_MS},"cacheScope":"{whom}","_meta":{meta}"#);
         let caching = caching_for("public");
         let versions = serde_json::to_string(&[Revision::MODERN.as_str()])?;
-        let shown = source.tools.iter().filter(|tool| !source.hidden.contains(tool.name()));
-        let is_same_for_all = source.tools.iter().all(|tool| tool.needs().is_empty());
+        let is_shown = |tool: &&ToolDefinition| !tool.is_vacant() && !source.hidden.contains(tool.name());
+        let shown = source.tools.iter().filter(is_shown);
+        let is_same_for_all = source.tools.iter().all(|tool| tool.is_vacant() || tool.needs().is_empty());
         let chosen_tools = (!is_same_for_all)
             .then(|| ChosenTools::new(shown.clone(), source.page_entries, caching_for("private")));
         let shown = shown.filter(|_| is_same_for_all);
@@ -179,13 +188,15 @@ impl Catalog {
             pages(List::Templates, source.templates.iter().map(|t| (t, t)), form)?,
             pages(List::Prompts, source.prompts.iter().map(|p| (p, p)), form)?,
         ];
+        let mut by_name = index(source.tools, source.has_tasks)?;
+        by_name.retain(|name, _| !source.hidden.contains(&**name));
         let prompts = source.prompts.iter().map(Prompt::name);
         let resources = source.resources.iter().map(Resource::uri);
         let capabilities_in = |revision| RawValue::from_string(capabilities(source, revision));
         let modern = capabilities_in(Revision::MODERN)?;
         let with_tasks = source.has_tasks.then(|| capabilities_in(Revision::LATEST_HANDSHAKE));
         Ok(Self {
-            tools: index(source)?,
+            tools: by_name,
             listed: prompts.chain(resources).map(Box::from).collect(),
             lists,
             chosen_tools: chosen_tools.transpose()?,
@@ -327,9 +338,17 @@ fn resources_capability(source: &CatalogSource<'_>) -> String {
     format!(r#""resources":{{"subscribe":true{changes}}}"#)
 }
 
-fn index(source: &CatalogSource<'_>) -> Result<ByName, CatalogError> {
-    let mut tools = ByName::with_capacity_and_hasher(source.tools.len(), DefaultHashBuilder::default());
-    for (index, tool) in source.tools.iter().enumerate() {
+/// Whether these tools can be listed.
+///
+/// # Errors
+/// When one of them cannot.
+pub(crate) fn check_tools(tools: &[ToolDefinition]) -> Result<(), CatalogError> {
+    index(tools, false).map(drop)
+}
+
+fn index(tools: &[ToolDefinition], has_tasks: bool) -> Result<ByName, CatalogError> {
+    let mut index = ByName::with_capacity_and_hasher(tools.len(), DefaultHashBuilder::default());
+    for (number, tool) in tools.iter().enumerate().filter(|(_, tool)| !tool.is_vacant()) {
         let name = tool.name();
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
         if !(1..=128).contains(&name.len()) || !name.bytes().all(is_plain) {
@@ -341,13 +360,12 @@ fn index(source: &CatalogSource<'_>) -> Result<ByName, CatalogError> {
             return Err(refuse("arguments are an object: it needs \"type\": \"object\"".to_owned()));
         }
         let mirrored = mirrored(&schema).map_err(|fault| refuse(fault.to_string()))?.into();
-        let tasks = source.has_tasks.then(|| tool.supports_tasks());
-        if tools.insert(name.into(), Listed { index, mirrored, tasks }).is_some() {
+        let tasks = has_tasks.then(|| tool.supports_tasks());
+        if index.insert(name.into(), Listed { index: number, mirrored, tasks }).is_some() {
             return Err(CatalogError::DuplicateTool { name: name.to_owned() });
         }
     }
-    tools.retain(|name, _| !source.hidden.contains(&**name));
-    Ok(tools)
+    Ok(index)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 pub(crate) mod catalog;
 mod chosen_tools;
 pub(crate) mod content;
+pub(crate) mod definitions;
 pub(crate) mod envelope;
 pub(crate) mod outcome;
 mod page_cursor;

@@ -52,6 +52,13 @@ pub enum ToolError {
 }
 
 /// A JSON-RPC error with data, of [`ToolError::with_data`].
+///
+/// ```
+/// use mcpool::ToolError;
+///
+/// let error = ToolError::with_data(-31_001, "the branch is gone", &"main");
+/// assert!(matches!(error, ToolError::ProtocolWithData(_)));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ErrorWithData {
     code: i32,

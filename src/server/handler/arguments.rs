@@ -11,6 +11,39 @@ use bumpalo::Bump;
 use serde::Deserialize;
 
 /// The arguments of a call on a thread that may block, in the frame that they came in.
+///
+/// ```
+/// use mcpool::toolsets::{Finished, ThreadArguments, ToolRequest, Toolset};
+/// use mcpool::{CallContext, ToolDefinition, ToolError};
+///
+/// /// A toolset of one tool that works on a thread.
+/// struct Files;
+///
+/// type Arguments = std::collections::BTreeMap<String, String>;
+///
+/// impl Toolset for Files {
+///     fn definitions(&self) -> Vec<ToolDefinition> {
+///         vec![ToolDefinition::new("count_lines", "Counts the lines of a file.")]
+///     }
+///
+///     fn call<'f>(&'f self, _: usize, request: ToolRequest<'f>) -> impl Future<Output = Finished> + Send + 'f {
+///         std::future::ready(request.admit_for_thread::<Arguments>())
+///     }
+///
+///     fn call_on_thread(
+///         &self,
+///         _: usize,
+///         arguments: ThreadArguments<'_>,
+///         call: &mut CallContext,
+///     ) -> Result<(), ToolError> {
+///         let arguments: Arguments = arguments.decode(call)?;
+///         let text = std::fs::read_to_string(arguments.get("path").map_or("", String::as_str))?;
+///         call.structured(&text.lines().count())
+///     }
+/// }
+/// # let server = mcpool::Server::builder("files", "1.0.0").toolset(Files).build()?;
+/// # Ok::<(), mcpool::BuildError>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct ThreadArguments<'a> {
     json: &'a str,
@@ -51,7 +84,8 @@ impl<'a> ThreadArguments<'a> {
             decoded = decode_object(json, arena);
         }
         let shared = &call.shared;
-        let name = shared.definition_of(call.tool()).map_or("", |tool| tool.name());
+        let tool = shared.definition_of(call.tool());
+        let name = tool.as_ref().map_or("", |tool| tool.name());
         let arguments = Arguments { shared, tool: call.tool(), name, json, arena };
         let has_owned = decoded.as_ref().map_or(true, |decoded| decoded.has_owned);
         let accepted = arguments.accept(decoded.map(|decoded| decoded.value));
@@ -130,7 +164,7 @@ impl<'f> Arguments<'_, 'f> {
             }
         };
         let json = if json == "null" { "{}" } else { json };
-        let reread = shared.definition_of(tool).map(|tool| reread(tool, json, arena));
+        let reread = shared.definition_of(tool).map(|tool| reread(&tool, json, arena));
         match reread.unwrap_or(Correction::Unchanged) {
             Correction::Unchanged => Err(explain(json, fault)),
             Correction::Faulty(faults) => Err(invalid_arguments(name, &faults, "")),

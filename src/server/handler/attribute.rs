@@ -5,6 +5,7 @@
 use crate::protocol::{ToolAnnotations, ToolDefinition};
 use crate::server::answer::tool_error::ToolError;
 use crate::server::handler::call_context::CallContext;
+use crate::server::handler::layer::{AtMost, too_long};
 use crate::server::handler::tool::{Chain, Toolset};
 use pin_project_lite::pin_project;
 use schemars::JsonSchema;
@@ -14,6 +15,9 @@ use std::fmt::{self, Write as _};
 use std::pin::Pin;
 use std::sync::OnceLock;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::sync::SemaphorePermit;
+use tokio::time::timeout;
 
 /// The arguments of a tool that has none. Members that a client sends all the same are ignored.
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -131,6 +135,22 @@ where
             None => Poll::Pending,
         }
     }
+}
+
+/// Waits for the turn of a call.
+///
+/// # Errors
+/// None: its type is that of a tool.
+pub async fn turn(turns: &AtMost) -> Result<SemaphorePermit<'_>, ToolError> {
+    turns.turn().await
+}
+
+/// A call that ends with an error when it takes longer.
+pub fn in_time(
+    limit: Duration,
+    call: impl Future<Output = Result<(), ToolError>> + Send,
+) -> impl Future<Output = Result<(), ToolError>> + Send {
+    then(timeout(limit, call), move |ended| ended.unwrap_or_else(|_| Err(too_long(limit))))
 }
 
 /// Errors that become a [`ToolError`] by themselves: `ToolError`, and what implements `std::error::Error`.

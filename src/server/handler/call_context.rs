@@ -181,7 +181,7 @@ impl CallContext {
 
     /// Whether the answer carries its text or data in `content` alone.
     pub(crate) fn is_text_once(&self) -> bool {
-        let tools = &self.shared.description.tools;
+        let tools = self.shared.description.tools.built();
         self.tool().and_then(|tool| tools.get(tool)).is_some_and(ToolDefinition::is_text_once)
     }
 

@@ -83,10 +83,11 @@ impl Families {
     ) -> Result<Catalog, CatalogError> {
         // A copy: families that list what they have may hide a tool, and would wait for the lock.
         let hidden = lock(&description.hidden).clone();
+        let tools = description.tools.all();
         Catalog::new(&CatalogSource {
             implementation: &description.implementation,
             instructions: description.instructions.as_deref(),
-            tools: &description.tools,
+            tools: &tools,
             hidden: &hidden,
             resources: &self.listed_resources(),
             templates: &self.listed_templates(),

@@ -7,7 +7,7 @@ use crate::server::answer::tool_error::ToolError;
 use crate::server::handler::call_context::CallContext;
 use crate::server::handler::tool::Tool;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 /// What happens around each call of a tool: before it, after it, or instead of it.
@@ -118,6 +118,26 @@ impl<L: CallLayer, T: Tool> Tool for Layered<L, T> {
 
 /// A layer that ends calls which take longer: the model reads how long they may take. A call that waits holds a timer, some
 /// 120 bytes.
+///
+/// ```
+/// use mcpool::{Layered, Server, TimeLimit};
+/// use std::time::Duration;
+/// # use mcpool::{CallContext, Tool, ToolDefinition, ToolError};
+/// # struct Search;
+/// # impl Tool for Search {
+/// #     type Arguments<'a> = std::collections::BTreeMap<String, String>;
+/// #     fn definition(&self) -> ToolDefinition {
+/// #         ToolDefinition::new("search", "Searches.")
+/// #     }
+/// #     async fn call<'a>(&'a self, _: Self::Arguments<'a>, call: &mut CallContext) -> Result<(), ToolError> {
+/// #         Ok(call.text("found"))
+/// #     }
+/// # }
+///
+/// let search = Layered::new(TimeLimit(Duration::from_secs(10)), Search);
+/// let server = Server::builder("search", "1.0.0").tool(search).build()?;
+/// # Ok::<(), mcpool::BuildError>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct TimeLimit(pub Duration);
 
@@ -128,16 +148,34 @@ impl CallLayer for TimeLimit {
         arguments: T::Arguments<'a>,
         call: &mut CallContext,
     ) -> Result<(), ToolError> {
-        match timeout(self.0, tool.call(arguments, call)).await {
-            Ok(ended) => ended,
-            Err(_) => {
-                Err(ToolError::failed(format_args!("the call was ended: it took longer than {:?}", self.0)))
-            }
-        }
+        timeout(self.0, tool.call(arguments, call)).await.unwrap_or_else(|_| Err(too_long(self.0)))
     }
 }
 
+/// What a model reads whose call took longer than it may.
+pub(crate) fn too_long(limit: Duration) -> ToolError {
+    ToolError::failed(format_args!("the call was ended: it took longer than {limit:?}"))
+}
+
 /// A layer that lets so many calls run at once. The others wait for their turn, in the order in which they came.
+///
+/// ```
+/// use mcpool::{AtMost, Layered, Server};
+/// # use mcpool::{CallContext, Tool, ToolDefinition, ToolError};
+/// # struct Search;
+/// # impl Tool for Search {
+/// #     type Arguments<'a> = std::collections::BTreeMap<String, String>;
+/// #     fn definition(&self) -> ToolDefinition {
+/// #         ToolDefinition::new("search", "Searches.")
+/// #     }
+/// #     async fn call<'a>(&'a self, _: Self::Arguments<'a>, call: &mut CallContext) -> Result<(), ToolError> {
+/// #         Ok(call.text("found"))
+/// #     }
+/// # }
+///
+/// let server = Server::builder("search", "1.0.0").tool(Layered::new(AtMost::new(4), Search)).build()?;
+/// # Ok::<(), mcpool::BuildError>(())
+/// ```
 #[derive(Debug)]
 pub struct AtMost {
     turns: Semaphore,
@@ -145,8 +183,16 @@ pub struct AtMost {
 
 impl AtMost {
     /// Lets `calls` run at once; none at all would be no tool, so it is one at least.
-    pub fn new(calls: usize) -> Self {
-        Self { turns: Semaphore::new(calls.clamp(1, Semaphore::MAX_PERMITS)) }
+    pub const fn new(calls: usize) -> Self {
+        let calls = if calls == 0 { 1 } else { calls };
+        let most = if calls > Semaphore::MAX_PERMITS { Semaphore::MAX_PERMITS } else { calls };
+        Self { turns: Semaphore::const_new(most) }
+    }
+
+    /// Waits for a turn, which lasts until it is dropped.
+    pub(crate) async fn turn(&self) -> Result<SemaphorePermit<'_>, ToolError> {
+        // It is never closed.
+        Ok(self.turns.acquire().await?)
     }
 }
 
@@ -157,8 +203,7 @@ impl CallLayer for AtMost {
         arguments: T::Arguments<'a>,
         call: &mut CallContext,
     ) -> Result<(), ToolError> {
-        // It is never closed.
-        let _turn = self.turns.acquire().await?;
+        let _turn = self.turn().await?;
         tool.call(arguments, call).await
     }
 }

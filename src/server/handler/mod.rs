@@ -6,6 +6,7 @@ pub(crate) mod attribute;
 pub(crate) mod call_context;
 #[cfg(feature = "filesystem")]
 pub(crate) mod change_notifier;
+pub(crate) mod dynamic_tool;
 pub(crate) mod families;
 pub(crate) mod layer;
 pub(crate) mod list_position;
@@ -21,3 +22,5 @@ pub(crate) mod session_notices;
 pub(crate) mod tool;
 pub(crate) mod tool_list;
 pub(crate) mod tool_request;
+#[cfg(feature = "tower")]
+pub(crate) mod tower;

@@ -14,7 +14,8 @@ use std::ops::{Deref, DerefMut};
 /// A family of prompts.
 ///
 /// ```
-/// use mcpool::{Prompt, PromptContext, Prompts, Role, ToolError};
+/// use mcpool::{Role, ToolError};
+/// use mcpool::prompts::{Prompt, PromptContext, Prompts};
 ///
 /// struct Review;
 ///
@@ -70,6 +71,17 @@ impl<P: Prompts> AnyPrompts for P {
 }
 
 /// One prompt that is being filled in: a [`RequestContext`], the arguments, and the messages written so far.
+///
+/// ```
+/// use mcpool::prompts::PromptContext;
+/// use mcpool::{Role, ToolError};
+///
+/// fn write(prompt: &mut PromptContext) -> Result<(), ToolError> {
+///     let diff = prompt.argument("diff").ok_or(ToolError::InvalidParams("diff is missing"))?.to_owned();
+///     prompt.text(Role::User, &format!("Review this change:\n{diff}"));
+///     Ok(())
+/// }
+/// ```
 #[derive(Debug)]
 pub struct PromptContext {
     request: RequestContext,
@@ -188,6 +200,13 @@ impl PromptContext {
 }
 
 /// The prompt or the resource template whose argument or variable a client completes.
+///
+/// ```
+/// use mcpool::prompts::CompletionTarget;
+///
+/// let target = CompletionTarget::Prompt("review".to_owned());
+/// assert!(matches!(target, CompletionTarget::Prompt(name) if name == "review"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CompletionTarget {
     /// The name of the prompt.
@@ -197,6 +216,19 @@ pub enum CompletionTarget {
 }
 
 /// A request to complete a value that the user is typing.
+///
+/// ```
+/// use mcpool::ToolError;
+/// use mcpool::prompts::{CompletionRequest, CompletionTarget};
+///
+/// /// What begins as the user began, for one argument of one prompt.
+/// fn wanted(request: &CompletionRequest) -> Result<&str, ToolError> {
+///     match &request.target {
+///         CompletionTarget::Prompt(name) if name == "review" && request.argument == "language" => Ok(&request.value),
+///         _ => Err(ToolError::NotFound),
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompletionRequest {
     /// The prompt or template.
@@ -210,6 +242,14 @@ pub struct CompletionRequest {
 }
 
 /// Proposals, best first. At most [`Completions::MAX_VALUES`] are sent.
+///
+/// ```
+/// use mcpool::prompts::Completions;
+///
+/// let values: Vec<String> = ["rust", "ruby"].map(str::to_owned).into();
+/// let completions = Completions { values, total: Some(2) };
+/// assert!(completions.values.len() <= Completions::MAX_VALUES);
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Completions {
     /// The proposals.
@@ -226,7 +266,8 @@ impl Completions {
 /// Proposes values for arguments of prompts and variables of resource templates.
 ///
 /// ```
-/// use mcpool::{Completer, CompletionRequest, Completions, RequestContext, ToolError};
+/// use mcpool::{RequestContext, ToolError};
+/// use mcpool::prompts::{Completer, CompletionRequest, Completions};
 ///
 /// struct Languages;
 ///

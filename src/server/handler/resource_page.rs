@@ -14,7 +14,8 @@ use std::ops::{Deref, DerefMut};
 /// next one does.
 ///
 /// ```
-/// use mcpool::{Resource, ResourcePage, ToolError};
+/// use mcpool::ToolError;
+/// use mcpool::resources::{Resource, ResourcePage};
 ///
 /// /// Lists a million notes.
 /// fn list(page: &mut ResourcePage<'_>) -> Result<(), ToolError> {

@@ -41,7 +41,8 @@ pub(crate) fn is_withheld(uri: &str, is_admin: bool) -> bool {
 /// A family of resources.
 ///
 /// ```
-/// use mcpool::{ReadContext, Resource, Resources, ToolError};
+/// use mcpool::ToolError;
+/// use mcpool::resources::{ReadContext, Resource, Resources};
 ///
 /// struct Motd;
 ///
@@ -162,6 +163,14 @@ pub(crate) enum ContentsKind {
 }
 
 /// One resource that is being read: a [`RequestContext`], and the contents written so far.
+///
+/// ```
+/// use mcpool::resources::ReadContext;
+///
+/// fn write(read: &mut ReadContext) {
+///     read.text("note://1", Some("text/plain"), "the contents");
+/// }
+/// ```
 #[derive(Debug)]
 pub struct ReadContext {
     request: RequestContext,

@@ -78,7 +78,8 @@ pub trait Tool: Send + Sync + 'static {
 /// [`Tool`] is simpler.
 ///
 /// ```
-/// use mcpool::{Finished, ToolDefinition, ToolRequest, Toolset};
+/// use mcpool::ToolDefinition;
+/// use mcpool::toolsets::{Finished, ToolRequest, Toolset};
 ///
 /// /// Tools that do nothing, as many as the configuration names.
 /// struct Placeholders(Vec<String>);
@@ -133,41 +134,174 @@ pub trait Toolset: Send + Sync + 'static {
         Err(ToolError::failed("this tool does not work on a thread"))
     }
 
+    /// Shows the toolsets that this one is made of, if it is made of any. What is asked of all of them, from
+    /// [`Toolset::wants_roots`] on, is asked of each then, and need not be passed on.
+    fn each_part(&self, show: &mut dyn FnMut(&dyn AnyToolset)) {
+        let _ = show;
+    }
+
     /// Whether the tools use the directories that a legacy client offers (`roots/list`).
     fn wants_roots(&self) -> bool {
-        false
+        let mut wants_roots = false;
+        self.each_part(&mut |part| wants_roots |= part.wants_roots());
+        wants_roots
     }
 
     /// Heap bytes that the tools hold between calls, for the memory report. Bytes that they hold for one session are
     /// reported with [`SessionValues::put`] instead.
     fn state_bytes(&self) -> usize {
-        0
+        let mut bytes = 0;
+        self.each_part(&mut |part| bytes += part.state_bytes());
+        bytes
     }
 
     /// Heap bytes that the tools may keep at most beside what they reserve in the budgets of their server, with those
     /// limits. The memory ceiling leaves room for them.
     fn max_state_bytes(&self, limits: &Limits) -> usize {
-        let _ = limits;
-        0
+        let mut bytes = 0_usize;
+        self.each_part(&mut |part| bytes = bytes.saturating_add(part.max_state_bytes(limits)));
+        bytes
     }
 
-    /// Gives [`Toolset::state_bytes`] under the name that the memory report shows: a line for each name. A toolset that is
-    /// made of others asks each of them.
+    /// Gives [`Toolset::state_bytes`] under the name that the memory report shows: a line for each name.
     fn report_state(&self, enter: &mut dyn FnMut(&'static str, usize)) {
-        enter(UNNAMED_STATE, self.state_bytes());
+        let mut has_parts = false;
+        self.each_part(&mut |part| {
+            has_parts = true;
+            part.report_state(enter);
+        });
+        if !has_parts {
+            enter(UNNAMED_STATE, self.state_bytes());
+        }
     }
 
     /// Receives the directories that the client offers, as URIs. Store what later calls need in `session`; they find it
     /// with [`RequestContext::session_values`](crate::RequestContext::session_values).
     fn take_roots(&self, uris: &[&str], session: &SessionValues) {
-        let _ = (uris, session);
+        self.each_part(&mut |part| part.take_roots(uris, session));
     }
 }
 
+/// A toolset without its type, as a toolset that is made of others shows each of them ([`Toolset::each_part`]). Each
+/// [`Toolset`] is one; nobody else implements it.
+///
+/// ```
+/// use mcpool::ToolDefinition;
+/// use mcpool::toolsets::{AnyToolset, Finished, ToolRequest, Toolset};
+///
+/// /// A toolset whose calls are counted by others.
+/// struct Named<T> {
+///     toolset: T,
+/// }
+///
+/// impl<T: Toolset> Toolset for Named<T> {
+///     fn definitions(&self) -> Vec<ToolDefinition> {
+///         let named = |tool: ToolDefinition| {
+///             let name = format!("my_{}", tool.name());
+///             tool.named(name)
+///         };
+///         self.toolset.definitions().into_iter().map(named).collect()
+///     }
+///
+///     fn call<'f>(&'f self, index: usize, request: ToolRequest<'f>) -> impl Future<Output = Finished> + Send + 'f {
+///         self.toolset.call(index, request)
+///     }
+///
+///     fn each_part(&self, show: &mut dyn FnMut(&dyn AnyToolset)) {
+///         show(&self.toolset);
+///     }
+/// }
+/// ```
+pub trait AnyToolset: Send + Sync {
+    /// [`Toolset::definitions`].
+    fn definitions(&self) -> Vec<ToolDefinition>;
+
+    /// [`Toolset::call`], in a box.
+    fn call<'f>(
+        &'f self,
+        index: usize,
+        request: ToolRequest<'f>,
+    ) -> Pin<Box<dyn Future<Output = Finished> + Send + 'f>>;
+
+    /// [`Toolset::call_on_thread`].
+    ///
+    /// # Errors
+    /// As for [`Tool::call`].
+    fn call_on_thread(
+        &self,
+        index: usize,
+        arguments: ThreadArguments<'_>,
+        call: &mut CallContext,
+    ) -> Result<(), ToolError>;
+
+    /// [`Toolset::wants_roots`].
+    fn wants_roots(&self) -> bool;
+
+    /// [`Toolset::state_bytes`].
+    fn state_bytes(&self) -> usize;
+
+    /// [`Toolset::max_state_bytes`].
+    fn max_state_bytes(&self, limits: &Limits) -> usize;
+
+    /// [`Toolset::report_state`].
+    fn report_state(&self, enter: &mut dyn FnMut(&'static str, usize));
+
+    /// [`Toolset::take_roots`].
+    fn take_roots(&self, uris: &[&str], session: &SessionValues);
+}
+
+impl<T: Toolset> AnyToolset for T {
+    fn definitions(&self) -> Vec<ToolDefinition> {
+        Toolset::definitions(self)
+    }
+
+    fn call<'f>(
+        &'f self,
+        index: usize,
+        request: ToolRequest<'f>,
+    ) -> Pin<Box<dyn Future<Output = Finished> + Send + 'f>> {
+        Box::pin(Toolset::call(self, index, request))
+    }
+
+    fn call_on_thread(
+        &self,
+        index: usize,
+        arguments: ThreadArguments<'_>,
+        call: &mut CallContext,
+    ) -> Result<(), ToolError> {
+        Toolset::call_on_thread(self, index, arguments, call)
+    }
+
+    fn wants_roots(&self) -> bool {
+        Toolset::wants_roots(self)
+    }
+
+    fn state_bytes(&self) -> usize {
+        Toolset::state_bytes(self)
+    }
+
+    fn max_state_bytes(&self, limits: &Limits) -> usize {
+        Toolset::max_state_bytes(self, limits)
+    }
+
+    fn report_state(&self, enter: &mut dyn FnMut(&'static str, usize)) {
+        Toolset::report_state(self, enter);
+    }
+
+    fn take_roots(&self, uris: &[&str], session: &SessionValues) {
+        Toolset::take_roots(self, uris, session);
+    }
+}
 /// The line of the memory report for toolsets that have none of their own, and for values of sessions.
 pub(crate) const UNNAMED_STATE: &str = "tool state";
 
 /// A toolset without tools: each chain begins with it.
+///
+/// ```
+/// use mcpool::toolsets::{NoTools, Toolset};
+///
+/// assert!(NoTools.definitions().is_empty());
+/// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoTools;
 
@@ -188,7 +322,8 @@ impl Toolset for NoTools {
 /// One tool as a toolset, for one that may be left out:
 ///
 /// ```
-/// use mcpool::{Server, Single};
+/// use mcpool::Server;
+/// use mcpool::toolsets::Single;
 /// # use mcpool::{CallContext, Tool, ToolDefinition, ToolError};
 /// # struct Write;
 /// # impl Tool for Write {
@@ -286,6 +421,31 @@ pub trait BlockingTool: Send + Sync + 'static {
 }
 
 /// One blocking tool as a toolset, as [`Single`] is for others.
+///
+/// ```
+/// use mcpool::toolsets::Blocking;
+/// use mcpool::{BlockingTool, CallContext, Server, ToolDefinition, ToolError};
+///
+/// struct CountLines;
+///
+/// impl BlockingTool for CountLines {
+///     type Arguments<'a> = std::collections::BTreeMap<String, String>;
+///
+///     fn definition(&self) -> ToolDefinition {
+///         ToolDefinition::new("count_lines", "Counts the lines of a file.")
+///     }
+///
+///     fn call(&self, arguments: Self::Arguments<'_>, call: &mut CallContext) -> Result<(), ToolError> {
+///         let path = arguments.get("path").map_or("", String::as_str);
+///         call.structured(&std::fs::read_to_string(path)?.lines().count())
+///     }
+/// }
+///
+/// // Left out where files may not be read.
+/// let may_read = true;
+/// let server = Server::builder("lines", "1.0.0").toolset(may_read.then(|| Blocking::new(CountLines))).build()?;
+/// # Ok::<(), mcpool::BuildError>(())
+/// ```
 #[derive(Debug)]
 pub struct Blocking<T>(pub(crate) T);
 
@@ -321,6 +481,21 @@ impl<T: BlockingTool> Toolset for Blocking<T> {
 }
 
 /// Two toolsets as one: first the tools of `Front`, then those of `Back`.
+///
+/// ```
+/// use mcpool::toolsets::{Chain, NoTools, Single};
+/// use mcpool::{DynamicTool, Server, ServerBuilder, ToolDefinition};
+///
+/// /// What a builder with one tool is: each tool that is added makes the chain longer.
+/// fn with_echo() -> ServerBuilder<Chain<NoTools, Single<DynamicTool>>> {
+///     let echo = DynamicTool::new(ToolDefinition::new("echo", "Says back."), |arguments, call| {
+///         Box::pin(async move { Ok(call.text(arguments)) })
+///     });
+///     Server::builder("echo", "1.0.0").tool(echo)
+/// }
+/// # with_echo().build()?;
+/// # Ok::<(), mcpool::BuildError>(())
+/// ```
 #[derive(Debug)]
 pub struct Chain<Front, Back> {
     pub(crate) front: Front,
@@ -358,26 +533,9 @@ impl<Front: Toolset, Back: Toolset> Toolset for Chain<Front, Back> {
         }
     }
 
-    fn wants_roots(&self) -> bool {
-        self.front.wants_roots() || self.back.wants_roots()
-    }
-
-    fn state_bytes(&self) -> usize {
-        self.front.state_bytes() + self.back.state_bytes()
-    }
-
-    fn max_state_bytes(&self, limits: &Limits) -> usize {
-        self.front.max_state_bytes(limits).saturating_add(self.back.max_state_bytes(limits))
-    }
-
-    fn report_state(&self, enter: &mut dyn FnMut(&'static str, usize)) {
-        self.front.report_state(enter);
-        self.back.report_state(enter);
-    }
-
-    fn take_roots(&self, uris: &[&str], session: &SessionValues) {
-        self.front.take_roots(uris, session);
-        self.back.take_roots(uris, session);
+    fn each_part(&self, show: &mut dyn FnMut(&dyn AnyToolset)) {
+        show(&self.front);
+        show(&self.back);
     }
 }
 
@@ -410,27 +568,9 @@ impl<T: Toolset> Toolset for Option<T> {
         }
     }
 
-    fn wants_roots(&self) -> bool {
-        self.as_ref().is_some_and(Toolset::wants_roots)
-    }
-
-    fn state_bytes(&self) -> usize {
-        self.as_ref().map_or(0, Toolset::state_bytes)
-    }
-
-    fn max_state_bytes(&self, limits: &Limits) -> usize {
-        self.as_ref().map_or(0, |toolset| toolset.max_state_bytes(limits))
-    }
-
-    fn report_state(&self, enter: &mut dyn FnMut(&'static str, usize)) {
+    fn each_part(&self, show: &mut dyn FnMut(&dyn AnyToolset)) {
         if let Some(toolset) = self {
-            toolset.report_state(enter);
-        }
-    }
-
-    fn take_roots(&self, uris: &[&str], session: &SessionValues) {
-        if let Some(toolset) = self {
-            toolset.take_roots(uris, session);
+            show(toolset);
         }
     }
 }
@@ -438,7 +578,7 @@ impl<T: Toolset> Toolset for Option<T> {
 pin_project! {
     /// One of two futures with the same output; it is as large as the larger one.
     #[project = EitherProjection]
-    enum Either<F, B> {
+    pub(crate) enum Either<F, B> {
         Front { #[pin] future: F },
         Back { #[pin] future: B },
     }

@@ -2,16 +2,13 @@
 //!
 //! Other tools have none: their futures are parts of the pooled slots.
 
-use crate::limits::Limits;
 use crate::protocol::ToolDefinition;
 use crate::server::answer::tool_error::ToolError;
 use crate::server::handler::arguments::ThreadArguments;
 use crate::server::handler::call_context::CallContext;
-use crate::server::handler::resources::BoxedFuture;
-use crate::server::handler::tool::{Blocking, BlockingTool, Single, Tool, Toolset};
+use crate::server::handler::tool::{AnyToolset, Blocking, BlockingTool, Single, Tool, Toolset};
 use crate::server::handler::tool_request::ToolRequest;
 use crate::server::incoming::handler_end::Finished;
-use crate::server::state::session::SessionValues;
 use std::fmt;
 
 /// A tool, or a toolset, of a type that is known at run time only.
@@ -68,6 +65,16 @@ impl fmt::Debug for BoxedTool {
 }
 
 /// The toolset of a list of tools, as [`ServerBuilder::tools`](crate::ServerBuilder::tools) adds it.
+///
+/// ```
+/// use mcpool::toolsets::{ToolList, Toolset};
+/// use mcpool::{BoxedTool, DynamicTool, ToolDefinition};
+///
+/// let names = ["hello", "good_bye"];
+/// let tool = |name| DynamicTool::new(ToolDefinition::new(name, "Greets."), |_, _| Box::pin(async { Ok(()) }));
+/// let list: ToolList = names.into_iter().map(|name| BoxedTool::new(tool(name))).collect();
+/// assert_eq!(list.definitions().len(), 2);
+/// ```
 #[derive(Debug, Default)]
 pub struct ToolList {
     entries: Vec<Entry>,
@@ -101,15 +108,11 @@ impl ToolList {
         let entry = self.entries.get(after.checked_sub(1)?)?;
         Some((&*entry.tool.toolset, index - entry.first))
     }
-
-    fn toolsets(&self) -> impl Iterator<Item = &dyn AnyToolset> {
-        self.entries.iter().map(|entry| &*entry.tool.toolset)
-    }
 }
 
 impl Toolset for ToolList {
     fn definitions(&self) -> Vec<ToolDefinition> {
-        self.toolsets().flat_map(AnyToolset::definitions).collect()
+        self.entries.iter().flat_map(|entry| entry.tool.toolset.definitions()).collect()
     }
 
     fn call<'f>(
@@ -135,83 +138,7 @@ impl Toolset for ToolList {
         }
     }
 
-    fn wants_roots(&self) -> bool {
-        self.toolsets().any(AnyToolset::wants_roots)
-    }
-
-    fn state_bytes(&self) -> usize {
-        self.toolsets().map(AnyToolset::state_bytes).sum()
-    }
-
-    fn max_state_bytes(&self, limits: &Limits) -> usize {
-        self.toolsets().fold(0, |sum, toolset| sum.saturating_add(toolset.max_state_bytes(limits)))
-    }
-
-    fn report_state(&self, enter: &mut dyn FnMut(&'static str, usize)) {
-        for toolset in self.toolsets() {
-            toolset.report_state(enter);
-        }
-    }
-
-    fn take_roots(&self, uris: &[&str], session: &SessionValues) {
-        for toolset in self.toolsets() {
-            toolset.take_roots(uris, session);
-        }
-    }
-}
-
-/// A toolset without its type.
-trait AnyToolset: Send + Sync {
-    fn definitions(&self) -> Vec<ToolDefinition>;
-    fn call<'f>(&'f self, index: usize, request: ToolRequest<'f>) -> BoxedFuture<'f, Finished>;
-    fn call_on_thread(
-        &self,
-        index: usize,
-        arguments: ThreadArguments<'_>,
-        call: &mut CallContext,
-    ) -> Result<(), ToolError>;
-    fn wants_roots(&self) -> bool;
-    fn state_bytes(&self) -> usize;
-    fn max_state_bytes(&self, limits: &Limits) -> usize;
-    fn report_state(&self, enter: &mut dyn FnMut(&'static str, usize));
-    fn take_roots(&self, uris: &[&str], session: &SessionValues);
-}
-
-impl<T: Toolset> AnyToolset for T {
-    fn definitions(&self) -> Vec<ToolDefinition> {
-        Toolset::definitions(self)
-    }
-
-    fn call<'f>(&'f self, index: usize, request: ToolRequest<'f>) -> BoxedFuture<'f, Finished> {
-        Box::pin(Toolset::call(self, index, request))
-    }
-
-    fn call_on_thread(
-        &self,
-        index: usize,
-        arguments: ThreadArguments<'_>,
-        call: &mut CallContext,
-    ) -> Result<(), ToolError> {
-        Toolset::call_on_thread(self, index, arguments, call)
-    }
-
-    fn wants_roots(&self) -> bool {
-        Toolset::wants_roots(self)
-    }
-
-    fn state_bytes(&self) -> usize {
-        Toolset::state_bytes(self)
-    }
-
-    fn max_state_bytes(&self, limits: &Limits) -> usize {
-        Toolset::max_state_bytes(self, limits)
-    }
-
-    fn report_state(&self, enter: &mut dyn FnMut(&'static str, usize)) {
-        Toolset::report_state(self, enter);
-    }
-
-    fn take_roots(&self, uris: &[&str], session: &SessionValues) {
-        Toolset::take_roots(self, uris, session);
+    fn each_part(&self, show: &mut dyn FnMut(&dyn AnyToolset)) {
+        self.entries.iter().for_each(|entry| show(&*entry.tool.toolset));
     }
 }

@@ -27,6 +27,37 @@ enum GoesOn {
 }
 
 /// A call of a tool whose arguments are not decoded yet.
+///
+/// ```
+/// use mcpool::ToolDefinition;
+/// use mcpool::toolsets::{Finished, ToolRequest, Toolset};
+///
+/// /// A tool that is told no arguments.
+/// struct Ping;
+///
+/// impl Toolset for Ping {
+///     fn definitions(&self) -> Vec<ToolDefinition> {
+///         vec![ToolDefinition::new("ping", "Answers.")]
+///     }
+///
+///     fn call<'f>(&'f self, index: usize, request: ToolRequest<'f>) -> impl Future<Output = Finished> + Send + 'f {
+///         let finished = if index > 0 {
+///             request.refuse_unknown()
+///         } else {
+///             match request.admit::<serde::de::IgnoredAny>() {
+///                 Ok((_, mut call)) => {
+///                     call.text("pong");
+///                     call.finish(Ok(()))
+///                 }
+///                 Err(refused) => refused,
+///             }
+///         };
+///         std::future::ready(finished)
+///     }
+/// }
+/// # let server = mcpool::Server::builder("ping", "1.0.0").toolset(Ping).build()?;
+/// # Ok::<(), mcpool::BuildError>(())
+/// ```
 pub struct ToolRequest<'f> {
     pub(crate) context: FrameContext<'f>,
     pub(crate) decoder: MessageDecoder<'f>,
@@ -39,6 +70,11 @@ impl<'f> ToolRequest<'f> {
     /// The values that toolsets store for the client's session.
     pub fn session_values(&self) -> &SessionValues {
         self.context.session.values()
+    }
+
+    /// The name of the tool that is called, as the client has it.
+    pub(crate) fn name(&self) -> Option<&'f str> {
+        self.decoder.message().name
     }
 
     /// Decodes the arguments into the tool's own type, in the same pass as the message around them, and admits the
@@ -82,10 +118,10 @@ impl<'f> ToolRequest<'f> {
     }
 
     /// Admits a call that goes on, with its frame, on a thread that may block: there
-    /// [`Toolset::call_on_thread`](crate::Toolset::call_on_thread) decodes the arguments into `A` and serves the call.
+    /// [`Toolset::call_on_thread`](crate::toolsets::Toolset::call_on_thread) decodes the arguments into `A` and serves the call.
     /// Here they are checked to be JSON, and nothing is copied.
     ///
-    /// Return what this gives from [`Toolset::call`](crate::Toolset::call).
+    /// Return what this gives from [`Toolset::call`](crate::toolsets::Toolset::call).
     pub fn admit_for_thread<A: Deserialize<'f>>(mut self) -> Finished {
         let metrics = &self.context.shared.metrics;
         let walked = match self.arguments_at {

@@ -69,7 +69,17 @@ impl ArgumentsPlace {
 }
 
 /// How a call ended, as [`CallContext::finish`](crate::CallContext::finish) or a
-/// [`ToolRequest`](crate::ToolRequest) makes it.
+/// [`ToolRequest`](crate::toolsets::ToolRequest) makes it.
+///
+/// ```
+/// use mcpool::CallContext;
+/// use mcpool::toolsets::Finished;
+///
+/// fn answered(mut call: CallContext, text: &str) -> Finished {
+///     call.text(text);
+///     call.finish(Ok(()))
+/// }
+/// ```
 #[must_use = "dropping it loses the answer"]
 pub struct Finished(pub(crate) HandlerEnd);
 

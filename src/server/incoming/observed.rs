@@ -4,7 +4,7 @@
 //! nothing once the name of a client is known.
 
 use crate::metrics::Moment;
-use crate::protocol::{Era, IdField, Message, Method, ToolDefinition};
+use crate::protocol::{Era, IdField, Message, Method};
 use crate::server::answer::outcome::Outcome;
 use crate::server::incoming::frame_context::FrameContext;
 use crate::server::shared::Shared;
@@ -93,11 +93,12 @@ struct Ended {
 
 fn report(observer: &RequestObserver, shared: &Shared, call: &CallState, ended: &Ended) {
     let principal = call.details().principal();
+    let tool = shared.definition_of(call.tool());
     let request = EndedRequest {
         client: observer.name_of(ended.client),
         principal,
         method: call.method().map(Method::as_str),
-        tool: shared.definition_of(call.tool()).map(ToolDefinition::name),
+        tool: tool.as_ref().map(|tool| tool.name()),
         result: ended.result,
         answer_bytes: ended.answer_bytes,
         took: Duration::from_nanos(ended.took_ns),

@@ -109,11 +109,12 @@ impl Account for Shared {
         entries.traffic.unread_answers += unread as u64;
         entries.traffic.unread_bytes += unread_bytes as u64;
         entries.operations = self.operations.report();
-        let names = self.description.tools.iter().map(ToolDefinition::name);
+        let tools = self.description.tools.all();
+        let names = tools.iter().map(ToolDefinition::name);
         entries.latencies.extend(self.latencies.report(names, Moment::coarse()));
         entries.alerts.extend(self.performance.alerts());
         entries.session_durations = self.operations.report_sessions();
-        let names = self.description.tools.iter().map(ToolDefinition::name);
+        let names = tools.iter().map(ToolDefinition::name);
         entries.tools.extend(self.tool_usage.spots(names));
         let kept = self.pools.lasting.shares();
         entries.clients.extend(kept.of_clients().into_iter().map(|(key, bytes)| ClientSpot {

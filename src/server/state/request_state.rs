@@ -49,6 +49,10 @@ impl StateFault {
 pub(crate) struct StateTooLong;
 
 /// The system gives no random bytes for a key.
+///
+/// [`BuildError`](crate::BuildError) has an example.
+///
+/// [`BuildError`](crate::BuildError) has an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the system gives no random bytes")]
 pub struct NoRandomness;

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-/// Looks for changes of one resource until it is dropped: [`Resources::watch`](crate::Resources::watch) makes it, and the
+/// Looks for changes of one resource until it is dropped: [`Resources::watch`](crate::resources::Resources::watch) makes it, and the
 /// server keeps it as long as somebody is subscribed to the resource.
 ///
 /// ```
-/// use mcpool::ResourceWatch;
+/// use mcpool::resources::ResourceWatch;
 ///
 /// struct Timer;
 ///

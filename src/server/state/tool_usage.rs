@@ -62,6 +62,16 @@ impl ToolUsage {
         raise(&counts.max_reply_bytes, bytes as u64);
     }
 
+    /// Begins anew with a number that another tool has from now on.
+    pub(crate) fn forget(&self, tool: usize) {
+        let Some(counts) = self.counts(Some(tool)) else { return };
+        let Counts { calls, errors, two_pass, reply_bytes, max_reply_bytes, .. } = counts;
+        let maxima = [max_reply_bytes, &counts.max_arena_bytes, &counts.oversized_arenas];
+        for count in [calls, errors, two_pass, reply_bytes].into_iter().chain(maxima) {
+            count.store(0, Ordering::Relaxed);
+        }
+    }
+
     /// The usage of each tool that was called. `names` lists all tools in the order of their definitions.
     pub(crate) fn spots<'a>(
         &'a self,
@@ -120,5 +130,8 @@ mod tests {
             oversized_arenas: 1,
         };
         assert_eq!(spots, [want]);
+        usage.forget(1);
+        usage.forget(7);
+        assert_eq!(usage.spots(["a", "b", "c"].into_iter()).count(), 0);
     }
 }

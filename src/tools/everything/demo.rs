@@ -82,6 +82,14 @@ impl DemoResource {
 }
 
 /// The prompts, resources and completions.
+///
+/// ```
+/// use mcpool::Server;
+/// use mcpool::tools::everything::Demo;
+///
+/// let server = Server::builder("demo", "1.0.0").resources(Demo).prompts(Demo).completer(Demo).build()?;
+/// # Ok::<(), mcpool::BuildError>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Demo;
 

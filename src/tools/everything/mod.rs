@@ -70,7 +70,8 @@ fn needs(tool: &str) -> &'static [Capability] {
 ///
 /// ```
 /// use mcpool::tools::everything::{Demo, Everything, INSTRUCTIONS};
-/// use mcpool::{Server, Toolset};
+/// use mcpool::Server;
+/// use mcpool::toolsets::Toolset;
 ///
 /// let tools = Everything::default();
 /// assert_eq!(tools.definitions()[0].name(), "echo");

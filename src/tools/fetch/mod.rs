@@ -90,7 +90,8 @@ const MAX_LENGTH: i64 = 999_999;
 ///
 /// ```
 /// use mcpool::tools::fetch::Fetch;
-/// use mcpool::{Server, Toolset};
+/// use mcpool::Server;
+/// use mcpool::toolsets::Toolset;
 ///
 /// let fetch = Fetch::new().user_agent("Example/1.0")?.proxies_from_environment();
 /// assert_eq!(fetch.definitions()[0].name(), "fetch");

@@ -10,6 +10,10 @@ use crate::server::{PromptContext, Prompts, ToolError};
 use std::sync::Arc;
 
 /// The prompt of [`Fetch`](super::Fetch), which it shares its pages and its bounds with.
+///
+/// [`Fetch`](super::Fetch) has an example.
+///
+/// [`Fetch`](super::Fetch) has an example.
 #[derive(Debug, Clone)]
 pub struct FetchPrompts {
     service: Arc<Service>,

@@ -32,6 +32,10 @@ use std::sync::Arc;
 /// As a [`Completer`] it proposes how the `path` of such a URI goes on: the names in the directory that is typed so far, those
 /// of directories with a slash behind them, in byte order and percent-encoded. Names that begin with a dot and those that
 /// ignore files exclude are proposed too, as they can be read; links that lead outside are not.
+///
+/// [`Filesystem::resources`](super::Filesystem::resources) has an example.
+///
+/// [`Filesystem::resources`](super::Filesystem::resources) has an example.
 #[derive(Debug, Clone)]
 pub struct FileResources {
     directories: Arc<Directories>,

@@ -114,7 +114,8 @@ const ADDED_DEFINITIONS: &str = include_str!("added_definitions.json");
 ///
 /// ```
 /// use mcpool::tools::filesystem::Filesystem;
-/// use mcpool::{Server, Toolset};
+/// use mcpool::Server;
+/// use mcpool::toolsets::Toolset;
 ///
 /// let here = std::env::current_dir()?;
 /// let (filesystem, warnings) = Filesystem::new(&[here], true)?;

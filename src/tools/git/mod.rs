@@ -91,7 +91,8 @@ const DEFINITIONS: &str = include_str!("definitions.json");
 ///
 /// ```
 /// use mcpool::tools::git::Git;
-/// use mcpool::{Server, Toolset};
+/// use mcpool::Server;
+/// use mcpool::toolsets::Toolset;
 ///
 /// let git = Git::new(&[std::env::current_dir()?], true);
 /// assert!(git.definitions().iter().all(|tool| tool.name() != "git_commit"));

@@ -41,7 +41,8 @@ pub const LOG_TARGET: &str = "mcpool::thought";
 ///
 /// ```
 /// use mcpool::tools::thinking::Thinking;
-/// use mcpool::{Server, Toolset};
+/// use mcpool::Server;
+/// use mcpool::toolsets::Toolset;
 ///
 /// let thinking = Thinking::new().log_thoughts(false);
 /// assert_eq!(thinking.definitions()[0].name(), "sequentialthinking");

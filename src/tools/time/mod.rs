@@ -38,7 +38,8 @@ const LOCAL_ZONE: &str = "LOCAL_ZONE";
 ///
 /// ```
 /// use mcpool::tools::time::Time;
-/// use mcpool::{Server, Toolset};
+/// use mcpool::Server;
+/// use mcpool::toolsets::Toolset;
 ///
 /// let time = Time::new(Some("Europe/Berlin"))?;
 /// assert_eq!(time.definitions()[0].name(), "get_current_time");

@@ -51,6 +51,14 @@ pub enum Auth {
 
 /// Refuses an address that other machines can reach while no token is required.
 ///
+/// ```
+/// use mcpool::transport::admission::{Auth, check_exposure};
+///
+/// assert!(check_exposure("127.0.0.1:8080".parse()?, &Auth::None, false).is_ok());
+/// assert!(check_exposure("0.0.0.0:8080".parse()?, &Auth::None, false).is_err());
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
+///
 /// # Errors
 /// When other machines can reach `address`, `auth` requires nothing, and `insecure` is not set.
 pub fn check_exposure(address: SocketAddr, auth: &Auth, insecure: bool) -> Result<(), AdmissionError> {

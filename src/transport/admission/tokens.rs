@@ -20,6 +20,13 @@ use subtle::ConstantTimeEq;
 const MIN_TOKEN_BYTES: usize = 16;
 
 /// A list of bearer tokens.
+///
+/// ```
+/// use mcpool::transport::admission::TokenList;
+///
+/// assert!(TokenList::parse("anna:a-token-that-nobody-guesses").is_ok());
+/// assert!(TokenList::parse("short").is_err());
+/// ```
 #[derive(Clone, PartialEq)]
 pub struct TokenList {
     tokens: Vec<Token>,

@@ -14,6 +14,10 @@ use std::os::unix::net::UnixListener as StdUnixListener;
 use tokio::net::{TcpListener, UnixListener};
 
 /// A socket from the service manager, not yet part of a runtime.
+///
+/// [`inherited`] has an example.
+///
+/// [`inherited`] has an example.
 #[derive(Debug)]
 pub struct Inherited {
     index: usize,
@@ -31,6 +35,16 @@ enum Handed {
 ///
 /// Takes `LISTEN_FDS` and `LISTEN_PID` out of the environment, so that child processes do not believe the sockets
 /// to be theirs. Call it while the process has one thread: the environment is not for several.
+///
+/// ```no_run
+/// use mcpool::transport::inherited;
+///
+/// // Nothing, where no service manager started this process.
+/// for socket in inherited()? {
+///     println!("{socket:?}");
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// When one of them is no stream socket.
