@@ -303,7 +303,7 @@ impl<T: Toolset> ServerBuilder<T> {
     }
 }
 
-/// What calls are held to.
+/// What calls are checked against.
 #[cfg(feature = "validation")]
 fn validators(
     validates: bool,
