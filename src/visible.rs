@@ -11,10 +11,12 @@ mod text;
 
 #[cfg(feature = "cli")]
 pub(crate) use json::{json, write_json, write_json_string};
+pub(crate) use text::Quoted;
 #[cfg(any(feature = "client", feature = "load", feature = "report"))]
 pub(crate) use text::line;
+#[cfg(feature = "load")]
+pub(crate) use text::write_char;
 #[cfg(all(test, feature = "cli"))]
 pub(crate) use text::{HOSTILE, is_harmless, is_visible};
-pub(crate) use text::{Quoted, write_char};
 #[cfg(feature = "cli")]
 pub(crate) use text::{lines, prose};

@@ -4,6 +4,7 @@ use super::named_file::{MAX_FILE_BYTES, read_text};
 use super::nearest::did_you_mean;
 use super::parameters::{Parameter, Schema, describe, parameters, show_value, takes_others};
 use crate::client::Tool;
+use crate::visible;
 use serde_json::{Map, Value};
 use std::path::Path;
 
@@ -45,7 +46,7 @@ pub(super) fn from_object(text: &str) -> Result<Map<String, Value>, String> {
 }
 
 fn explain(problem: &str, tool: &Tool) -> String {
-    format!("{problem}\n{}", describe(tool))
+    format!("{}\n{}", visible::line(problem), describe(tool))
 }
 
 /// The text after the `=`: itself, or the content of `@file`.

@@ -64,7 +64,7 @@ fn no_such_tool(name: &str, tools: &[Tool]) -> String {
     let names: Vec<_> = tools.iter().map(|tool| tool.name.as_str()).collect();
     let suggestion = did_you_mean(name, names.iter().copied());
     let more = names.len().saturating_sub(MAX_NAMES);
-    let mut list = names[..names.len() - more].join(", ");
+    let mut list = visible::line(&names[..names.len() - more].join(", "));
     match more {
         0 if names.is_empty() => list.push_str("none"),
         0 => {}
@@ -156,5 +156,28 @@ impl Drop for StatusLine {
         if self.written {
             let _ = write!(io::stderr(), "{}", Self::CLEAR);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::ClientError;
+    use crate::visible::{HOSTILE, is_harmless};
+    use serde_json::json;
+
+    #[test]
+    fn what_a_server_says_is_on_one_line_and_has_a_bound() {
+        let hostile = HOSTILE.concat();
+        let named = |n: usize| json!({"name": format!("{hostile}{n}"), "inputSchema": {}}).to_string();
+        let tools: Vec<Tool> = (0..1_000).map(|n| serde_json::from_str(&named(n)).expect("a tool")).collect();
+        let text = no_such_tool("x", &tools);
+        assert!(is_harmless(&text) && text.lines().count() == 2, "{text:?}");
+        assert!(text.ends_with(", and 960 more (`mcpool tools` lists them)"), "{text:?}");
+        assert!(no_such_tool("x", &[]).ends_with("\nTools: none"));
+        let refused =
+            ClientError::Protocol { method: "tools/list".to_owned(), code: 1, message: hostile, data: None };
+        let text = refused.to_string();
+        assert!(is_harmless(&text) && !text.contains('\n'), "{text:?}");
     }
 }

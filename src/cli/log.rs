@@ -104,17 +104,25 @@ pub(super) fn request(request: &EndedRequest<'_>) {
 /// # Errors
 /// When there can be no further thread.
 pub(super) fn begin_thread() -> io::Result<()> {
-    stderr::begin_thread(|is_end| {
-        let mut written = lock(&WRITTEN_REQUESTS);
-        let Some(written) = written.as_mut() else { return (None, None) };
-        let (left_out, asks_in) =
-            if is_end { (written.left(), None) } else { written.overdue(REQUESTS, Instant::now()) };
-        let line = |left_out| {
-            let now = Timestamp::now();
-            format!("{now:.6}  INFO {REQUESTS_TARGET}: {left_out} requests before this are not shown\n")
-        };
-        (left_out.map(line), asks_in)
+    stderr::begin_thread(|is_end, out| {
+        let (left_out, asks_in) = not_shown(is_end);
+        if let Some(left_out) = left_out {
+            let (mut line, now) = (Line::new(), Timestamp::now());
+            let _ = writeln!(
+                line,
+                "{now:.6}  INFO {REQUESTS_TARGET}: {left_out} requests before this are not shown"
+            );
+            let _ = out.write_all(line.as_bytes());
+        }
+        asks_in
     })
+}
+
+/// How many requests are not shown of which no line told, if it is time for one or this is the end; and when to ask again.
+fn not_shown(is_end: bool) -> (Option<u64>, Option<Duration>) {
+    let mut written = lock(&WRITTEN_REQUESTS);
+    let Some(written) = written.as_mut() else { return (None, None) };
+    if is_end { (written.left(), None) } else { written.overdue(REQUESTS, Instant::now()) }
 }
 
 /// Which events are logged.

@@ -2,6 +2,7 @@
 
 use super::render::write_result;
 use crate::client::{CallResult, Content, Resource};
+use crate::visible;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::path::{Path, PathBuf};
@@ -31,9 +32,9 @@ pub(super) fn files(result: &CallResult, path: &Path) -> Result<Vec<OutputFile>,
             }
             _ => continue,
         };
-        let bytes = STANDARD
-            .decode(data)
-            .map_err(|error| format!("the {kind} that the server sent is no base64: {error}"))?;
+        let bytes = STANDARD.decode(data).map_err(|error| {
+            format!("the {} that the server sent is no base64: {error}", visible::line(kind))
+        })?;
         files.push(OutputFile { path: numbered(path, files.len() + 1), kind: kind.to_owned(), bytes });
     }
     if files.is_empty() {

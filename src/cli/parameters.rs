@@ -3,8 +3,9 @@
 //! It reads what describes a flat list of arguments (properties, required, types, enumerations, local
 //! references); a schema with more in it still works, because a value that is valid JSON is sent as such.
 
-use super::terminal::{columns, wrap};
+use super::terminal::{columns, padding, wrap};
 use crate::client::Tool;
+use crate::visible;
 use serde_json::Value;
 use std::fmt::Write;
 
@@ -211,17 +212,18 @@ pub(super) fn show_value(value: &Value) -> String {
 
 /// A paragraph that lists the arguments of `tool`, for messages about wrong arguments.
 pub(super) fn describe(tool: &Tool) -> String {
-    let parameters = parameters(tool);
+    let (name, parameters) = (visible::line(&tool.name), parameters(tool));
     if parameters.is_empty() {
-        return format!("{} takes no arguments.", tool.name);
+        return format!("{name} takes no arguments.");
     }
-    let width = |parameter: &Parameter<'_>| columns(parameter.name) + 1 + columns(&parameter.schema.show());
-    let widest = parameters.iter().map(width).max().unwrap_or_default();
-    let mut text = format!("Arguments of {}:", tool.name);
+    let shown =
+        |parameter: &Parameter<'_>| visible::line(&format!("{}={}", parameter.name, parameter.schema.show()));
+    let widest = parameters.iter().map(|parameter| columns(&shown(parameter))).max().unwrap_or_default();
+    let mut text = format!("Arguments of {name}:");
     for parameter in &parameters {
-        let spaces = widest - width(parameter);
+        let shown = shown(parameter);
         let need = if parameter.required { "required" } else { "optional" };
-        let _ = write!(text, "\n  {}={}{:spaces$}  {need}", parameter.name, parameter.schema.show(), "");
+        let _ = write!(text, "\n  {shown}{}  {need}", padding(&shown, widest));
         let description = super::render::one_line(parameter.schema.description(), MAX_DESCRIPTION);
         let indent = widest + 2 + "  required  ".len();
         let (indent, room) =
@@ -243,6 +245,18 @@ mod tests {
 
     fn tool(schema: &Value) -> Tool {
         serde_json::from_str(&json!({"name": "t", "inputSchema": schema}).to_string()).expect("a tool")
+    }
+
+    #[test]
+    fn what_a_server_calls_its_arguments_steers_no_terminal() {
+        let hostile = visible::HOSTILE.concat();
+        let property = json!({"type": "string", "enum": [hostile], "description": hostile});
+        let mut named = tool(&json!({"type": "object", "properties": {(hostile.clone()): property}}));
+        named.name.clone_from(&hostile);
+        let text = describe(&named);
+        assert!(visible::is_harmless(&text) && text.lines().count() < 20, "{text:?}");
+        named.input_schema = Value::Null;
+        assert!(visible::is_harmless(&describe(&named)));
     }
 
     #[test]

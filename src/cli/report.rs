@@ -146,6 +146,6 @@ fn save_page(report: &MemoryReport, path: &Path, source: Option<&str>) -> Result
         fault(&error)
     })?;
     // The page is written even if stderr is closed.
-    let _ = writeln!(io::stderr(), "{}", path.display());
+    let _ = writeln!(io::stderr(), "{}", visible::line(&path.display().to_string()));
     Ok(())
 }

@@ -111,10 +111,11 @@ fn write_table(out: &mut impl Write, tools: &[Tool], width: usize) -> io::Result
             }
         }
     }
-    if more.is_empty() {
-        return Ok(());
+    if !more.is_empty() {
+        writeln!(out, "and {} more tools: --json has them all.", grouped(more.len() as u64))?;
     }
-    writeln!(out, "and {} more tools: --json has them all.", grouped(more.len() as u64))
+    let is_cut = |tool: &Tool| columns(&visible::line(&tool.name)) > max_name;
+    if tools.iter().any(is_cut) { writeln!(out, "--json has the names whole.") } else { Ok(()) }
 }
 
 fn write_indented(out: &mut impl Write, lines: &[String], indent: usize) -> io::Result<()> {
@@ -189,7 +190,7 @@ many      [first_argument] [second_argument] [third_argument]
         let shown = String::from_utf8(out).expect("text");
         assert!(visible::is_harmless(&shown), "{shown:?}");
         assert!(
-            shown.ends_with("\nand 2,000 more tools: --json has them all.\n"),
+            shown.ends_with("\nand 2,000 more tools: --json has them all.\n--json has the names whole.\n"),
             "{}",
             &shown[shown.len() - 100..]
         );

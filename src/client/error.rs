@@ -1,5 +1,6 @@
 //! The errors of a client, in words that help a user to fix them.
 
+use crate::visible;
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -44,7 +45,7 @@ pub enum ClientError {
         limit_bytes: usize,
     },
     /// The server answered with a JSON-RPC error.
-    #[error("the server refused {method}: {message} (code {code})")]
+    #[error("the server refused {method}: {} (code {code})", visible::line(message))]
     Protocol {
         /// The method of the request.
         method: String,
@@ -65,7 +66,8 @@ pub enum ClientError {
     },
     /// The server supports no revision that this client supports.
     #[error(
-        "the server speaks protocol revision {offered}; this client speaks 2026-07-28 and 2024-11-05 to 2025-11-25"
+        "the server speaks protocol revision {}; this client speaks 2026-07-28 and 2024-11-05 to 2025-11-25",
+        visible::line(offered)
     )]
     Revision {
         /// The revisions that it offered.

@@ -51,8 +51,8 @@ pub(in crate::cli) fn end_thread() {
     }
 }
 
-/// A line about requests that have none, if that is due, and when to ask again; it is given whether this is the end.
-pub(super) type NotShown = fn(bool) -> (Option<String>, Option<Duration>);
+/// Writes a line about requests that have none, if that is due or this is the end, and says when to ask again.
+pub(super) type NotShown = fn(bool, &mut dyn Write) -> Option<Duration>;
 
 /// Writes as much as it can: nothing depends on it.
 struct Lossy<W> {
@@ -62,11 +62,7 @@ struct Lossy<W> {
 
 impl<W: Write> Lossy<W> {
     fn write_not_shown(&mut self, is_end: bool) -> Option<Duration> {
-        let (line, asks_in) = (self.not_shown)(is_end);
-        if let Some(line) = line {
-            let _ = self.out.write_all(line.as_bytes());
-        }
-        asks_in
+        (self.not_shown)(is_end, &mut self.out)
     }
 }
 
@@ -100,9 +96,8 @@ mod tests {
         let out = Gated::default();
         let closed = out.close();
         let rooms = [Vec::with_capacity(100), Vec::with_capacity(100)];
-        let writer =
-            LineWriter::start(Lossy { out: out.clone(), not_shown: |_| (None, None) }, &THREAD, rooms)
-                .expect("starts");
+        let writer = LineWriter::start(Lossy { out: out.clone(), not_shown: |_, _| None }, &THREAD, rooms)
+            .expect("starts");
         let kept = (0..1_000).filter(|_| writer.push(b"123456789\n")).count();
         drop(closed);
         assert!(writer.close(Duration::from_mins(1)));

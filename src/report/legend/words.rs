@@ -54,7 +54,8 @@ pub(super) const LEGEND: &[LegendEntry] = &[
     entry(
         &["p50", "half of them"],
         &["p50_ns", "p50"],
-        "The median: half were at most this. Of a latency it is time; of a pool's demand it is objects in use.",
+        "The median: half were at most this. Of a latency it is time; of a pool's demand it is objects in use. The sentence \
+         about what is served has the time until an answer is written, tables of clients and tools until it is made.",
     ),
     entry(&["p95"], &["p95_ns", "p90"], "95 % were at most this (p90: 90 %)."),
     entry(
