@@ -11,7 +11,8 @@ use crate::server::incoming::handler_end::Finished;
 use crate::server::shared::Shared;
 use crate::server::state::call_state::CallState;
 use crate::server::state::session::Session;
-use crate::server::state::session_tasks::{SentQuestion, SessionCancel, TaskOutcome, TaskStep, WaiterNumber};
+use crate::server::state::session_tasks::{SentQuestion, SessionCancel, TaskOutcome, TaskStep};
+use crate::server::state::task::WaiterKey;
 use crate::server::state::task_store::{TaskStore, Updated};
 use crate::server::state::task_table::TaskOwner;
 use crate::wire::Raw;
@@ -102,8 +103,7 @@ pub(crate) fn result<'f>(checked: Checked<'_, 'f>) -> Result<BoxedFuture<'f, Fin
     check_revision(&checked)?;
     let Some(task) = checked.message.task_id else { return Err(checked.refuse(&NO_NAME).into()) };
     let AdmittedRequest { shared, session, call, .. } = checked.admit()?;
-    let number = WaiterNumber::default();
-    Ok(Box::pin(AwaitedOutcome { task, shared, session, call, number, asking: None }))
+    Ok(Box::pin(AwaitedOutcome { task, shared, session, call, asking: None }))
 }
 
 /// Waits for what a task came to, and asks the client what the task asks for meanwhile.
@@ -114,9 +114,8 @@ struct AwaitedOutcome<'f> {
     shared: Arc<Shared>,
     session: Arc<Session>,
     call: Arc<CallState>,
-    number: WaiterNumber,
-    /// In a box, as most wait without being asked anything.
-    asking: Option<BoxedFuture<'f, Option<Finished>>>,
+    /// In a box of one word, as most wait without being asked anything.
+    asking: Option<Box<BoxedFuture<'f, Option<Finished>>>>,
 }
 
 impl AwaitedOutcome<'_> {
@@ -130,22 +129,22 @@ impl Future for AwaitedOutcome<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Finished> {
         let this = &mut *self;
-        let session = this.session.number();
+        let (session, key) = (this.session.number(), WaiterKey::of(&this.call));
         loop {
             let tasks = &this.shared.tasks;
             if let Some(asking) = &mut this.asking {
-                match asking.as_mut().poll(cx) {
+                match Pin::new(asking).poll(cx) {
                     Poll::Ready(Some(refusal)) => return Poll::Ready(refusal),
                     Poll::Ready(None) => {}
-                    Poll::Pending => ready!(tasks.poll_ended(this.task, session, &mut this.number, cx)),
+                    Poll::Pending => ready!(tasks.poll_ended(this.task, session, key, cx)),
                 }
                 this.asking = None;
             }
-            match ready!(tasks.poll_step(this.task, session, &mut this.number, cx)) {
+            match ready!(tasks.poll_step(this.task, session, key, cx)) {
                 TaskStep::Unknown => return Poll::Ready(refuse_missing(this.task, &this.request())),
                 TaskStep::Ended => return Poll::Ready(outcome(this.task, &this.request())),
                 TaskStep::Ask(sent, question) => {
-                    this.asking = Some(Box::pin(ask(this.request(), sent, question)));
+                    this.asking = Some(Box::new(Box::pin(ask(this.request(), sent, question))));
                 }
             }
         }
@@ -155,7 +154,7 @@ impl Future for AwaitedOutcome<'_> {
 impl Drop for AwaitedOutcome<'_> {
     fn drop(&mut self) {
         self.asking = None;
-        self.shared.tasks.leave(self.task, self.session.number(), self.number);
+        self.shared.tasks.leave(self.task, self.session.number(), WaiterKey::of(&self.call));
     }
 }
 

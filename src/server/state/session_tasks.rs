@@ -5,12 +5,11 @@
 
 use crate::memory::lasting;
 use crate::protocol::{Era, InputRequest};
-use crate::server::state::task::{Task, TaskState};
+use crate::server::state::task::{Task, TaskState, WaiterKey};
 use crate::server::state::task_store::TaskStore;
 use crate::server::state::task_table::Tasks;
 use crate::wire::Reply;
 use serde_json::value::RawValue;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::SystemTime;
@@ -163,10 +162,10 @@ impl TaskStore {
         self: &Arc<Self>,
         id: &str,
         session: u64,
-        number: &mut WaiterNumber,
+        key: WaiterKey,
         cx: &mut Context<'_>,
     ) -> Poll<TaskStep> {
-        self.poll_waiter((id, session), number, cx, |task| {
+        self.poll_waiter((id, session), key, cx, |task| {
             let (key, request) = task.take_unsent()?;
             Some(TaskStep::Ask(
                 SentQuestion { store: Arc::clone(self), task: id.into(), session, key },
@@ -180,16 +179,16 @@ impl TaskStore {
         &self,
         id: &str,
         session: u64,
-        number: &mut WaiterNumber,
+        key: WaiterKey,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
-        self.poll_waiter((id, session), number, cx, |_| None).map(|_| ())
+        self.poll_waiter((id, session), key, cx, |_| None).map(|_| ())
     }
 
     fn poll_waiter(
         &self,
         (id, session): (&str, u64),
-        WaiterNumber(number): &mut WaiterNumber,
+        key: WaiterKey,
         cx: &mut Context<'_>,
         question: impl FnOnce(&mut Task) -> Option<TaskStep>,
     ) -> Poll<TaskStep> {
@@ -205,23 +204,17 @@ impl TaskStore {
             if let Some(step) = question(task) {
                 return (Poll::Ready(step), Some(waker));
             }
-            let number = *number.get_or_insert_with(|| task.next_waiter());
-            (Poll::Pending, task.wait(number, waker))
+            (Poll::Pending, task.wait(key, waker))
         });
         polled
     }
 
     /// Forgets who waited for a task of a session, and waits no more.
-    pub(crate) fn leave(&self, id: &str, session: u64, WaiterNumber(number): WaiterNumber) {
-        let Some(number) = number else { return };
+    pub(crate) fn leave(&self, id: &str, session: u64, key: WaiterKey) {
         // The waker is dropped after the lock.
-        let _unused = self.tasks.with(|tasks, _| of_session(tasks, id, session)?.leave(number));
+        let _unused = self.tasks.with(|tasks, _| of_session(tasks, id, session)?.leave(key));
     }
 }
-
-/// The number of who waits for a task among those who do, once there is one: a waiting request holds no more of it.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct WaiterNumber(Option<NonZeroU32>);
 
 /// A question of a task that somebody sends to the client. Dropped, it is there for others, unless it was answered.
 #[derive(Debug)]

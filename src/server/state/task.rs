@@ -4,6 +4,7 @@
 
 use crate::limits::units::rfc3339;
 use crate::protocol::{Era, InputKind, InputRequest};
+use crate::server::state::call_state::CallState;
 use crate::server::state::charge::Charge;
 use crate::server::state::fair_bytes::Share;
 use crate::server::state::fair_limit::Permit;
@@ -11,7 +12,7 @@ use crate::server::state::wake_list::WakeList;
 use crate::wire::Reply;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, SystemTime};
 
@@ -20,6 +21,16 @@ pub(super) const INPUT_BYTES: usize = size_of::<Input>() + size_of::<Box<str>>()
 
 /// The longest word of a task on how far it is.
 const MAX_MESSAGE_BYTES: usize = 256;
+
+/// Tells a request that waits for a task from others: where its state is. It takes no room in the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WaiterKey(usize);
+
+impl WaiterKey {
+    pub(crate) fn of(call: &Arc<CallState>) -> Self {
+        Self(Arc::as_ptr(call).addr())
+    }
+}
 
 /// When a task began, how long it is kept, and how often its client is told to ask.
 #[derive(Debug, Clone, Copy)]
@@ -41,10 +52,8 @@ pub(super) struct Task {
     pub(super) inputs: BTreeMap<Box<str>, Input>,
     /// Woken when the task ends.
     pub(super) driver: Option<Waker>,
-    /// Who waits for its end or for its next question, by number.
-    pub(super) waiters: Vec<(NonZeroU32, Waker)>,
-    /// The number of who began to wait last.
-    last_waiter: u32,
+    /// Who waits for its end or for its next question.
+    pub(super) waiters: Vec<(WaiterKey, Waker)>,
     /// How far it is, in its own words.
     message: Option<Box<str>>,
     /// The status that the client of its session knows of.
@@ -104,7 +113,6 @@ impl Task {
             session,
             driver: None,
             waiters: Vec::new(),
-            last_waiter: 0,
             message: None,
             known_status: "working",
             slot: Some(slot),
@@ -160,7 +168,7 @@ impl Task {
     /// Heap bytes of what is not charged apart.
     pub(super) fn heap_bytes(&self) -> usize {
         self.message.as_deref().map_or(0, str::len)
-            + self.waiters.capacity() * size_of::<(NonZeroU32, Waker)>()
+            + self.waiters.capacity() * size_of::<(WaiterKey, Waker)>()
     }
 
     /// Notes how far it is, as far as there is room for the words.
@@ -201,29 +209,22 @@ impl Task {
         }
     }
 
-    /// A number for who begins to wait.
-    pub(super) fn next_waiter(&mut self) -> NonZeroU32 {
-        // In the time of a task no number comes twice.
-        self.last_waiter = self.last_waiter.wrapping_add(1);
-        NonZeroU32::new(self.last_waiter).unwrap_or(NonZeroU32::MIN)
-    }
-
     /// Registers who waits, and returns the waker that is not needed any more.
-    pub(super) fn wait(&mut self, number: NonZeroU32, waker: Waker) -> Option<Waker> {
-        if let Some((_, known)) = self.waiters.iter_mut().find(|(known, _)| *known == number) {
+    pub(super) fn wait(&mut self, key: WaiterKey, waker: Waker) -> Option<Waker> {
+        if let Some((_, known)) = self.waiters.iter_mut().find(|(known, _)| *known == key) {
             return Some(std::mem::replace(known, waker));
         }
         if self.waiters.len() == self.waiters.capacity() {
             // It grows by a quarter: each waiting request has a part of what is free.
             self.waiters.reserve_exact(self.waiters.len() / 4 + 1);
         }
-        self.waiters.push((number, waker));
+        self.waiters.push((key, waker));
         None
     }
 
     /// Takes the waker of who does not wait any more.
-    pub(super) fn leave(&mut self, number: NonZeroU32) -> Option<Waker> {
-        let at = self.waiters.iter().position(|(known, _)| *known == number)?;
+    pub(super) fn leave(&mut self, key: WaiterKey) -> Option<Waker> {
+        let at = self.waiters.iter().position(|(known, _)| *known == key)?;
         Some(self.waiters.swap_remove(at).1)
     }
 

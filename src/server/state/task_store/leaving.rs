@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::server::state::session::Session;
-use crate::server::state::session_tasks::WaiterNumber;
+use crate::server::state::task::WaiterKey;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -49,9 +49,9 @@ fn all_who_wait_learn_that_the_session_ended() {
     let wakers = [&driver, &handler, &waiter].map(|counting| Waker::from(Arc::clone(counting)));
     assert!(store.poll_cancelled(&id, &mut Context::from_waker(&wakers[0])).is_pending());
     assert!(store.poll_answer(&id, "k", &mut Context::from_waker(&wakers[1])).is_pending());
-    let mut number = WaiterNumber::default();
+    let key = WaiterKey::of(&Arc::default());
     let cx = &mut Context::from_waker(&wakers[2]);
-    assert!(store.poll_ended(&id, 7, &mut number, cx).is_pending());
+    assert!(store.poll_ended(&id, 7, key, cx).is_pending());
     store.end_session(7);
     assert_eq!([driver, handler, waiter].map(|counting| counting.woken.load(Ordering::SeqCst)), [1; 3]);
     assert!(store.poll_cancelled(&id, &mut Context::from_waker(Waker::noop())).is_ready());
