@@ -34,7 +34,9 @@ pub use message::{ArgumentsAt, Message, MessageDecoder, ParamsField, ShapeFault,
 pub use meta::Meta;
 pub use method::Method;
 pub use owned::{OwnedMessage, RetainMessage};
+#[cfg_attr(not(feature = "cli"), allow(unused_imports, reason = "the features say who uses them"))]
 pub(crate) use prompt::{Prompt, PromptArgument, Role};
 pub(crate) use resource::{Resource, ResourceTemplate};
 pub use revision::Revision;
+#[cfg_attr(not(feature = "cli"), allow(unused_imports, reason = "the features say who uses them"))]
 pub(crate) use tool::{TaskSupport, ToolAnnotations, ToolDefinition};
