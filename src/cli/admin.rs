@@ -222,6 +222,8 @@ fn ask<S: Read + Write>(
             Ok(0) => break,
             Ok(read) => answer.extend_from_slice(&chunk[..read]),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(late()),
+            // A read with a deadline is not taken up again after a signal.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
         if answer.len() > MAX_ANSWER_BYTES {
