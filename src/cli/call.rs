@@ -16,6 +16,8 @@ use std::process::ExitCode;
 const PROGRESS_WIDTH: usize = 78;
 /// The most tools that are named where the one that is asked for is not there.
 const MAX_NAMES: usize = 40;
+/// Columns of such a name.
+const MAX_NAME: usize = 64;
 
 /// Calls the tool.
 pub(super) fn run(matches: &ArgMatches) -> Result<ExitCode, CliError> {
@@ -64,7 +66,9 @@ fn no_such_tool(name: &str, tools: &[Tool]) -> String {
     let names: Vec<_> = tools.iter().map(|tool| tool.name.as_str()).collect();
     let suggestion = did_you_mean(name, names.iter().copied());
     let more = names.len().saturating_sub(MAX_NAMES);
-    let mut list = visible::line(&names[..names.len() - more].join(", "));
+    let shown: Vec<_> =
+        names[..names.len() - more].iter().map(|name| render::one_line(name, MAX_NAME)).collect();
+    let mut list = shown.join(", ");
     match more {
         0 if names.is_empty() => list.push_str("none"),
         0 => {}

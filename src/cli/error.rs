@@ -17,7 +17,8 @@ use crate::tools::time::TimeError;
 use crate::transport::TlsError;
 use crate::transport::admission::AdmissionError;
 use crate::transport::{HttpError, ListenError, StdioError};
-use std::io;
+use crate::visible;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// The tool answered that it failed.
@@ -122,7 +123,15 @@ pub(super) fn unreachable(at: &str, error: &io::Error) -> String {
     format!("cannot reach the server at {at}: {error}{hint}")
 }
 
+/// What is said of one error at most. Some quote what a server sent, which may be all that a client reads.
+const MAX_SAID_BYTES: usize = 8 * 1024;
+
 impl CliError {
+    /// Tells the user, on stderr.
+    pub(super) fn say(&self) {
+        let _ = writeln!(io::stderr(), "mcpool: {}", said(&self.to_string()));
+    }
+
     /// Tells whether nobody reads the output any more, as in `mcpool tools | head -1`. That is no error.
     pub(super) fn is_closed_pipe(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
@@ -157,5 +166,26 @@ impl CliError {
             Self::Tls(_) => SERVER,
             Self::Interrupted => INTERRUPTED,
         })
+    }
+}
+
+/// The beginning of a text, with nothing that steers a terminal.
+fn said(text: &str) -> String {
+    let end = text.floor_char_boundary(MAX_SAID_BYTES);
+    let said = visible::lines(&text[..end]);
+    if end < text.len() { format!("{said}... ({} more bytes)", text.len() - end) } else { said }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_that_quotes_a_long_text_is_cut() {
+        assert_eq!(said("no \u{1b}tool\nTools: none"), "no \\u{1b}tool\nTools: none");
+        let long = "\u{e9}".repeat(MAX_SAID_BYTES);
+        let shown = said(&long);
+        assert!(shown.len() < MAX_SAID_BYTES + 64, "{}", shown.len());
+        assert!(shown.ends_with("... (8192 more bytes)"), "{}", &shown[shown.len() - 40..]);
     }
 }

@@ -49,7 +49,6 @@ mod version;
 mod webhook;
 mod words;
 
-use crate::visible;
 use clap::ArgMatches;
 use error::CliError;
 use signal_hook::consts::SIGXFSZ;
@@ -79,7 +78,7 @@ pub fn run(heap_bytes: fn() -> usize) -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             if !error.is_closed_pipe() {
-                let _ = writeln!(io::stderr(), "mcpool: {}", visible::lines(&error.to_string()));
+                error.say();
             }
             error.exit_code()
         }

@@ -3,10 +3,14 @@
 use super::error::CliError;
 use crate::limits::Limits;
 use crate::server::Server;
-use std::fs::{File, OpenOptions};
+use crate::traffic::open_to_append;
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// The user's mask decides who may read reports.
+const MODE: u32 = 0o666;
 
 /// The file that reports are written to. Invariant: it and its predecessor have at most `max_bytes` each, unless a
 /// single report has more.
@@ -22,7 +26,7 @@ impl Record {
     /// Opens the file to append to it, or makes it.
     pub(super) fn open(path: &Path, limits: &Limits) -> Result<Self, CliError> {
         let open = || {
-            let file = OpenOptions::new().create(true).append(true).open(path)?;
+            let file = open_to_append(path, MODE)?;
             let bytes = file.metadata()?.len();
             Ok((file, bytes))
         };
@@ -43,7 +47,7 @@ impl Record {
             let mut before = self.path.clone().into_os_string();
             before.push(".1");
             std::fs::rename(&self.path, before)?;
-            self.file = OpenOptions::new().create(true).append(true).open(&self.path)?;
+            self.file = open_to_append(&self.path, MODE)?;
             self.bytes = 0;
         }
         self.file.write_all(line)?;
@@ -89,5 +93,12 @@ mod tests {
         drop(record);
         let again = Record::open(&path, &Limits::default()).expect("opens");
         assert_eq!(again.bytes, 2, "goes on where it was");
+    }
+    /// Lines on `/dev/stdout` would be among those of the protocol, and a pipe may have no reader.
+    #[test]
+    fn reports_go_to_plain_files_only() {
+        let refused = Record::open(Path::new("/dev/null"), &Limits::default());
+        let error = refused.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.contains("it is no plain file"), "{error}");
     }
 }

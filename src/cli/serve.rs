@@ -26,7 +26,6 @@ use crate::transport::Tls;
 use crate::transport::http::{HttpConfig, HttpService};
 use crate::transport::listener::{Connections, Serve, SocketFile, raise_descriptors, serve_listeners};
 use crate::transport::{Inherited, Listener, LocalAddress, TcpOptions, inherited, serve_stdio};
-use crate::visible;
 use arc_swap::ArcSwapOption;
 use clap::ArgMatches;
 use std::future::poll_fn;
@@ -103,7 +102,7 @@ pub(crate) fn run(options: ServeOptions, heap_bytes: fn() -> usize) -> ExitCode 
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "mcpool: {}", visible::lines(&error.to_string()));
+            error.say();
             error.exit_code()
         }
     }

@@ -10,6 +10,8 @@ use crate::limits::units::bytes;
 use crate::limits::{Limits, price};
 use serde::Serialize;
 
+const MIB: u64 = 1 << 20;
+
 /// The terms that are small objects.
 const SMALL_OBJECTS: [&str; 9] = [
     "idle connections",
@@ -242,14 +244,14 @@ impl CeilingPlan {
             let for_large = with_graph(price::limit_with_large(self.large_bytes, fixed_bytes), basis);
             self.needed_limit_bytes = self.needed_limit_bytes.max(for_large);
         }
-        self.needed_limit_bytes = self.needed_limit_bytes.next_multiple_of(1 << 20);
+        self.needed_limit_bytes = self.needed_limit_bytes.next_multiple_of(MIB);
         if let Some(limit) = ceiling.limit_bytes.filter(|limit| counted_bytes > *limit) {
             let what = if in_group { "with what the kernel keeps, " } else { "" };
             self.remedies.push(format!(
                 "{what}{} are needed and {} are allowed: raise memory_limit_bytes to {}, or lower the largest terms",
-                bytes(counted_bytes),
-                bytes(limit),
-                bytes(self.needed_limit_bytes),
+                as_setting(counted_bytes),
+                as_setting(limit - limit % MIB),
+                as_setting(self.needed_limit_bytes),
             ));
         }
         if let Some(large) = ceiling.large_bytes.filter(|large| self.large_bytes > *large) {
@@ -258,7 +260,7 @@ impl CeilingPlan {
                  the writes beyond are refused; raise memory_limit_bytes to {}",
                 bytes(self.large_bytes),
                 bytes(large),
-                bytes(self.needed_limit_bytes),
+                as_setting(self.needed_limit_bytes),
             ));
         }
         if let Some(small) = ceiling.small_bytes.filter(|small| self.small_bytes > *small) {
@@ -267,7 +269,7 @@ impl CeilingPlan {
                  memory_limit_bytes to {}",
                 bytes(self.small_bytes),
                 bytes(small),
-                bytes(self.needed_limit_bytes),
+                as_setting(self.needed_limit_bytes),
             ));
         }
         if let Some(load) = &self.load {
@@ -289,6 +291,12 @@ impl CeilingPlan {
         let sum = bytes(self.process_bytes);
         format!("{ceiling}; {verdict}: {sum}, {} with the kernel's part", bytes(self.with_kernel_bytes))
     }
+}
+
+/// Bytes as a setting takes them, rounded up. Rounded to a place behind the point, what is needed and what is allowed can
+/// look the same.
+fn as_setting(bytes: u64) -> String {
+    format!("{}MiB", bytes.div_ceil(MIB))
 }
 
 /// A limit that has room for the graph, where `limit_bytes` are needed beside it: the graph may grow with the limit, as

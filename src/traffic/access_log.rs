@@ -20,6 +20,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Bytes of the lines that wait; another such room is being written meanwhile.
 const QUEUE_BYTES: usize = 64 * 1024;
+/// Requests are nobody else's business.
+const MODE: u32 = 0o600;
 /// The thread that writes: a line waits no longer than that, and a report of an error has room on its stack.
 const THREAD: LineThread =
     LineThread { name: "access-log", stack_bytes: 128 * 1024, interval: Duration::from_millis(100) };
@@ -118,8 +120,8 @@ impl AccessLog {
         let failed = |source| AccessLogError::Open { path: path.to_owned(), source };
         // The server may change its directory.
         let path = std::path::absolute(path).map_err(failed)?;
-        let file = open(&path).map_err(failed)?;
-        Self::start(file, move || open(&path), QUEUE_BYTES).map_err(AccessLogError::Thread)
+        let file = open_to_append(&path, MODE).map_err(failed)?;
+        Self::start(file, move || open_to_append(&path, MODE), QUEUE_BYTES).map_err(AccessLogError::Thread)
     }
 
     fn start<W: Write + Send + 'static>(
@@ -243,11 +245,15 @@ fn now() -> impl fmt::Display {
     Shown(Timestamp::now())
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    // A pipe without a reader would make this wait.
+/// Opens a file that lines are added to, or makes it.
+///
+/// # Errors
+/// Those of the system; and for what is no plain file. A pipe without a reader would make this wait, and `/dev/stdout` may be
+/// where a client reads the protocol.
+pub(crate) fn open_to_append(path: &Path, mode: u32) -> io::Result<File> {
     let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let mut options = OpenOptions::new();
-    let file = options.append(true).create(true).mode(0o600).custom_flags(nonblocking).open(path)?;
+    let file = options.append(true).create(true).mode(mode).custom_flags(nonblocking).open(path)?;
     if file.metadata()?.is_file() {
         return Ok(file);
     }

@@ -17,9 +17,9 @@ mod shape;
 mod trace_file;
 
 #[cfg(feature = "cli")]
-pub(crate) use access_log::MAX_ACCESS_LOG_BYTES;
-#[cfg(feature = "cli")]
 pub use access_log::{AccessLog, AccessLogError};
+#[cfg(feature = "cli")]
+pub(crate) use access_log::{MAX_ACCESS_LOG_BYTES, open_to_append};
 #[cfg(feature = "cli")]
 pub(crate) use ended_request::Line;
 pub use ended_request::{EndedRequest, RequestResult};

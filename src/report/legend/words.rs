@@ -279,6 +279,7 @@ pub(super) const LEGEND: &[LegendEntry] = &[
             "thinking tools",
             "time tools",
             "everything tools",
+            "dynamic tools",
         ],
         &[],
         "What tools keep between calls, by toolset.",
