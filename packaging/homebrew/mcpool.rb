@@ -11,7 +11,7 @@ class Mcpool < Formula
 
   def install
     ENV["MCPOOL_COMMIT"] = "@COMMIT@"
-    system "cargo", "install", *std_cargo_args
+    system "cargo", "install", "--features", "oauth,tls", *std_cargo_args
     generate_completions_from_executable(bin/"mcpool", "completions")
     system bin/"mcpool", "man", "--dir", man1
   end

@@ -25,6 +25,7 @@
             src = source;
             cargoLock.lockFile = source + "/Cargo.lock";
             cargoBuildFlags = [ "--package" "mcpool" ];
+            buildFeatures = [ "oauth" "tls" ];
             # They want git, sockets and some minutes; `nix develop -c cargo test` runs them.
             doCheck = false;
             env.MCPOOL_COMMIT = self.rev or "unknown";
