@@ -12,7 +12,7 @@ macro_rules! features {
 
 features! {
     "cli" "client" "everything" "fetch" "filesystem" "full" "git" "load" "macros" "memory" "oauth" "otel" "report"
-    "socket-activation" "thinking" "time" "tls" "validation" "webhook"
+    "socket-activation" "thinking" "time" "tls" "tower" "validation" "webhook"
 }
 
 /// The version of the program, as the first line of both answers.

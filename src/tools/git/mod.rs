@@ -246,7 +246,7 @@ impl Toolset for Git {
             ClientRoots::Ignore => return,
             // As in the reference, such a list counts for nothing.
             _ if directories.is_empty() => return,
-            ClientRoots::Replace => Roots::new(directories),
+            ClientRoots::Replace => Roots::offered(directories),
             ClientRoots::Narrow => self.roots.narrowed(directories),
         };
         let heap_bytes = roots.heap_bytes();
