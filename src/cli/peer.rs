@@ -104,9 +104,13 @@ pub(super) fn peer(matches: &ArgMatches, dirs: &str) -> Result<Peer, CliError> {
     Ok(Peer::started(ServerCommand { program, arguments }))
 }
 
-/// Whether a text is where a server listens, and neither a directory nor a command.
+/// Whether a text is where a server listens, and neither a directory nor a command. Of schemes that are none for servers, the
+/// shim says so.
 pub(super) fn is_address(text: &str) -> bool {
-    ["unix:", "http://", "https://"].iter().any(|scheme| text.starts_with(scheme))
+    let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+    text.starts_with("unix:")
+        || scheme
+            .is_some_and(|scheme| !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric()))
 }
 
 /// Whether another server is asked than one that is started over directories.
@@ -218,7 +222,9 @@ mod tests {
 
     #[test]
     fn addresses_are_told_from_directories_and_commands() {
-        for text in ["unix:/run/m.sock", "http://127.0.0.1:8000/mcp", "https://mcp.example.com/mcp"] {
+        for text in
+            ["unix:/run/m.sock", "http://127.0.0.1:8000/mcp", "https://mcp.example.com/mcp", "ftp://x"]
+        {
             assert!(is_address(text), "{text}");
         }
         for text in ["/srv", ".", "npx -y server", "http", "./unix:x"] {

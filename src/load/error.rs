@@ -16,7 +16,7 @@ pub enum LoadTestError {
     #[error("{0}")]
     Template(#[from] TemplateError),
     /// The server cannot be reached.
-    #[error("cannot reach the server {target}: {source}")]
+    #[error("cannot reach the server at {target}: {source}")]
     Connect {
         /// The server.
         target: String,
