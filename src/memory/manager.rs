@@ -215,6 +215,15 @@ impl MemoryManager {
         self.pressure() == PressureLevel::Critical
     }
 
+    /// Counts a message or an answer that was refused because large messages leave no room for it.
+    pub(crate) fn note_refused_large(&self) {
+        tracing::warn!(
+            "refused: large messages leave no room for another one (max_inflight_bytes, a third of memory_limit_bytes where \
+             it is not set; mcpool report shows who has it)"
+        );
+        self.shared.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Counts work that was refused because memory is short.
     pub(crate) fn note_refused(&self) {
         tracing::warn!(

@@ -39,7 +39,7 @@ impl<'f> FrameContext<'f> {
     /// When there is no room for it.
     pub(crate) fn make_room(&self, arena: &Bump) -> Result<(), ProtocolError<'static>> {
         self.made.make_room(self.frame, arena).map_err(|_| {
-            self.shared.memory.note_refused();
+            self.shared.memory.note_refused_large();
             ProtocolError::OutOfMemory
         })
     }

@@ -138,7 +138,11 @@ fn dispatch<'f, T: Toolset>(
     };
     let message = decoder.message();
     if !has_room {
-        core.shared.memory.note_refused();
+        if context.frame.is_large() {
+            core.shared.memory.note_refused_large();
+        } else {
+            core.shared.memory.note_refused();
+        }
         return Dispatched::from(context.refuse(message, &ProtocolError::OutOfMemory));
     }
     if arguments_at == ArgumentsAt::End && message.method != Some(Method::ToolsCall.as_str()) {

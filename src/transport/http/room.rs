@@ -66,7 +66,8 @@ impl Receiver {
     ) -> RequestRoom {
         let Some(admitted) = &body.admitted else { return RequestRoom::Made };
         let asking = Asking { client: admitted.principal.key(), connection };
-        let room = if self.is_large_with(body) {
+        let is_large = self.is_large_with(body);
+        let room = if is_large {
             self.make_large_room(endpoint, body, asking)
         } else if let Some(refused) = self.refuse_unfinished(endpoint, asking, false) {
             refused
@@ -78,7 +79,11 @@ impl Receiver {
             }
         };
         if matches!(room, RequestRoom::Missing | RequestRoom::TooLong { .. }) {
-            endpoint.server.memory().note_refused();
+            if is_large {
+                endpoint.server.memory().note_refused_large();
+            } else {
+                endpoint.server.memory().note_refused();
+            }
         }
         room
     }
@@ -277,6 +282,6 @@ pub(super) fn expect_body(endpoint: &Endpoint, body: &mut Body, bytes: usize) ->
         Expectation::Refused => RequestRoom::Missing,
         Expectation::TooLong { limit_bytes } => RequestRoom::TooLong { limit_bytes },
     };
-    memory.note_refused();
+    memory.note_refused_large();
     room
 }
