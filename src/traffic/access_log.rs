@@ -59,7 +59,7 @@ pub enum AccessLogError {
 /// | `principal` | the address, user or token that it comes from |
 /// | `method`, `tool` | what is asked for; left out if this server has no such |
 /// | `result`, `code` | `ok`, `tool_error`, `error` with its code, `cancelled`, `task`, or `refused` |
-/// | `status` | of a request that was refused over HTTP, before it was read as a message |
+/// | `status` | of a request that was refused over HTTP, before it was read as a message, or of a connection too many |
 /// | `bytes`, `ms` | of the answer, and from the first byte of the request to the answer |
 /// | `left_out` | requests that were refused before this one and have no line: a second has twenty of these |
 ///

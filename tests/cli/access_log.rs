@@ -222,6 +222,40 @@ fn what_is_refused_over_http_has_a_line() {
     );
 }
 
+/// A connection too many has a line, whether it asks for something or not.
+#[test]
+fn what_is_refused_at_accept_has_a_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = folder.path().join("log");
+    let arguments = [
+        "serve",
+        "--http",
+        "127.0.0.1:0",
+        "--max-connections",
+        "1",
+        "--access-log",
+        &log.display().to_string(),
+    ];
+    let mut serving = Serving::start(mcpool(&arguments).arg(folder.path()));
+    let address = loop {
+        let line = serving.line();
+        if let Some(rest) = line.strip_prefix("mcpool: listening on http://") {
+            break rest.split('/').next().unwrap_or_default().trim().to_owned();
+        }
+    };
+    let open: Vec<_> = (0..4).map(|_| TcpStream::connect(&address).expect("connects")).collect();
+    until("three lines", || lines(&log).len() >= 3);
+    for line in lines(&log) {
+        let facts = (&line["status"], &line["principal"], &line["result"], line.get("method"));
+        assert_eq!(facts, (&503.into(), &"this machine".into(), &"refused".into(), None), "{line}");
+    }
+    drop(open);
+    serving.signal("TERM");
+    let (code, said) = serving.end_with_all();
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(lines(&log).len(), 3, "{said}");
+}
+
 /// Over standard input and output, only what matters is said, and the file has the requests all the same.
 #[test]
 fn a_server_of_one_client_is_quiet() {

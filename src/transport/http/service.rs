@@ -1,13 +1,16 @@
 //! Serves HTTP on listeners: what a program calls, and what the accept loop calls for each connection.
 
+use super::codec::words::Status;
 use super::housekeeping::Housekeeper;
 use super::protocol::Protocol;
 use super::shared::HttpShared;
 use crate::server::{Drain, Permit, Server};
-use crate::transport::admission::{Admission, AdmissionConfig, AdmissionError};
+use crate::traffic::{EndedRequest, RequestResult};
+use crate::transport::admission::{Admission, AdmissionConfig, AdmissionError, PeerAddress, Principal};
 use crate::transport::listener::{Connections, Listener, Peer, Serve, Stream, serve_listeners};
 use mcpool_pools::NameTaken;
 use std::sync::Arc;
+use std::time::Duration;
 use thiserror::Error;
 
 /// How a server is reached over HTTP.
@@ -101,6 +104,18 @@ impl Serve for HttpService {
     fn serve(self, stream: Stream, peer: Peer, permit: Permit) -> impl Future<Output = ()> + Send + 'static {
         Protocol::of(self.shared, stream, peer.address(), permit)
     }
+
+    fn note_refused(&self, peer: PeerAddress) {
+        self.shared.endpoint.server.note_refused_request(&EndedRequest {
+            client: None,
+            principal: Principal::of_peer(peer).key(),
+            method: None,
+            tool: None,
+            result: RequestResult::Refused(Status::Unavailable.code()),
+            answer_bytes: 0,
+            took: Duration::ZERO,
+        });
+    }
 }
 
 #[cfg(test)]
@@ -113,7 +128,6 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::{SocketAddr, TcpStream};
     use std::sync::{Mutex, mpsc};
-    use std::time::Duration;
 
     /// Holds up the thread that serves it until it is told to go on.
     struct Stall {

@@ -34,6 +34,9 @@ pub(crate) trait Serve: Clone + Send + Sync + 'static {
     /// `permit` as long as it lives.
     fn serve(self, stream: Stream, peer: Peer, permit: Permit) -> impl Future<Output = ()> + Send + 'static;
 
+    /// Notes that a connection is refused because too many are open.
+    fn note_refused(&self, _peer: PeerAddress) {}
+
     /// Refuses a connection because too many are open. It may take about a second.
     fn refuse_busy(self, stream: Stream, _peer: Peer) -> impl Future<Output = ()> + Send + 'static {
         refuse_busy(stream)
@@ -362,6 +365,7 @@ impl<S: Serve> Accepting<S> {
             open = self.connections.open(),
             "refused: a connection too many, or too many of one peer (max_connections, principal_share_percent)"
         );
+        self.serve.note_refused(peer.address());
         // A client that waits for a handshake cannot read an answer.
         #[cfg(feature = "tls")]
         if self.listener.tls.is_some() {
