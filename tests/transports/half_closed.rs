@@ -60,9 +60,12 @@ enum Answer {
 
 /// A server with the call, and what tells the call to go on. No sign of life helps, unless it is asked for.
 fn start(sse_keep_alive_ms: usize) -> (Host, Arc<AtomicBool>) {
+    start_with(Limits { sse_keep_alive_ms, ..Limits::default() })
+}
+
+fn start_with(limits: Limits) -> (Host, Arc<AtomicBool>) {
     let goes_on = Arc::new(AtomicBool::new(false));
     let tool = Hold { goes_on: Arc::clone(&goes_on) };
-    let limits = Limits { sse_keep_alive_ms, ..Limits::default() };
     let server = Server::builder("test", "1").limits(limits).tool(tool).build().expect("a server");
     (Host::of(server, HttpConfig::default()), goes_on)
 }
@@ -150,6 +153,67 @@ fn who_only_ends_what_it_sends_has_its_answer_and_who_is_gone_is_missed() {
                 }
                 end(&host);
             }
+        }
+    }
+}
+
+/// Begins a call of HTTP/1.0, and waits until it runs.
+fn begin_old(host: &Host, way: Way, answer: Answer) -> Client {
+    let message = modern(1, "tools/call", json!({"name": "hold", "arguments": {"reports": false}}));
+    let accept = if answer == Answer::Json { "" } else { ", text/event-stream" };
+    let (headers, body) = (modern_headers(&message), message.to_string());
+    let head = format!(
+        "POST /mcp HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+         Accept: application/json{accept}\r\n{headers}Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut client = host.connect(way);
+    client.send((head + &body).as_bytes());
+    until("the call runs", || slots(host) == 1);
+    client
+}
+
+/// Clients of HTTP/1.0 can be written nothing before their answers that would show whether they are there.
+#[test]
+fn who_speaks_http_1_0_and_ends_what_it_sends_has_its_answer() {
+    let (host, goes_on) = start(600_000);
+    for way in [Way::Tcp, Way::Unix] {
+        for answer in [Answer::Json, Answer::Late] {
+            eprintln!("{way:?} {answer:?}");
+            goes_on.store(false, Ordering::Relaxed);
+            let mut client = begin_old(&host, way, answer);
+            client.stream.half_close();
+            std::thread::sleep(Duration::from_millis(30));
+            assert_eq!(slots(&host), 1, "it waits");
+            goes_on.store(true, Ordering::Relaxed);
+            finish(&mut client, answer);
+            drop(client);
+            end(&host);
+        }
+    }
+}
+
+/// They count as there for as long as a peer may take to read.
+#[test]
+fn who_speaks_http_1_0_and_is_gone_is_missed_in_the_end() {
+    let (host, _) = start_with(Limits { write_timeout_ms: 500, ..Limits::default() });
+    for way in [Way::Tcp, Way::Unix] {
+        for leaves in [Leaves::Closes, Leaves::HalfCloses, Leaves::Resets] {
+            if (way, leaves) == (Way::Unix, Leaves::HalfCloses) {
+                // The system tells that it is there.
+                continue;
+            }
+            eprintln!("{way:?} {leaves:?}");
+            let client = begin_old(&host, way, Answer::Json);
+            match leaves {
+                Leaves::Closes => drop(client),
+                Leaves::Resets => client.reset(),
+                Leaves::HalfCloses => {
+                    client.stream.half_close();
+                    end(&host);
+                }
+            }
+            end(&host);
         }
     }
 }

@@ -126,7 +126,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: HangUp<S>> Future for HttpConnection<
                 Step::Blocked => {}
             }
             if !this.connection.register(cx) {
-                this.connection.shared.endpoint.server.memory().note_refused();
+                this.connection.shared.endpoint.server.memory().note_refused_large();
                 tracing::debug!("the answers of a peer end, as others lack the memory");
                 return Poll::Ready(());
             }
@@ -234,9 +234,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: HangUp<S>> Connection<S, P> {
         let Some(exchange) = &mut self.exchange else { return Step::Ended };
         let goes_on = if exchange.is_serving() {
             let is_told = matches!(self.address, PeerAddress::Unix { .. });
-            hang_up::TELLS_HALVES
-                && !P::has_hung_up(&self.stream)
-                && exchange.outlive_input(&self.shared.endpoint, is_told)
+            let is_there = hang_up::TELLS_HALVES && !P::has_hung_up(&self.stream);
+            if is_there {
+                exchange.outlive_input(&self.shared.endpoint, is_told);
+            }
+            is_there
         } else {
             exchange.end_input()
         };
@@ -289,7 +291,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: HangUp<S>> Connection<S, P> {
                 State::Head => (Timeout::Head, limits.header_timeout()),
                 State::Body(_) if exchange.expects_body() => (Timeout::Expected, EXPECTED),
                 State::Body(_) => (Timeout::Body, limits.body_interval()),
-                State::Request(_) | State::Batch(_) | State::Stream(_) => match exchange.next_look() {
+                State::Request(_) | State::Batch(_) | State::Stream(_) => match exchange.next_look(limits) {
                     Some(look) => (Timeout::Peer, look),
                     None => (Timeout::KeepAlive, limits.sse_keep_alive()),
                 },
@@ -348,7 +350,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: HangUp<S>> Connection<S, P> {
             | Timeout::Drain => false,
             // It is looked at in the next step.
             Timeout::Peer => {
-                self.deadline = Instant::now() + exchange.note_look();
+                let Some(look) = exchange.note_look(limits) else { return false };
+                self.deadline = Instant::now() + look;
                 true
             }
             Timeout::KeepAlive => {

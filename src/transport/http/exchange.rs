@@ -16,6 +16,7 @@ use super::room::{Asking, RequestRoom, expect_body};
 use super::routing::{Arrival, HeadDecision};
 use super::sender::{NextAction, Progress, Sender};
 use super::stream::SessionStream;
+use crate::limits::Limits;
 use crate::server::{Outgoing, Permit, Server, Undelivered, UndeliveredAnswers};
 use crate::transport::admission::{PeerAddress, Principal};
 use crate::transport::connection_registry::{ConnectionRegistry, HeldBytes, Registration};
@@ -174,12 +175,14 @@ impl Exchange {
         matches!(self.state, State::Request(_) | State::Stream(_))
     }
 
-    /// Goes on with what is served although the peer sends nothing more. Returns `false` if it counts as gone, as nothing
-    /// would show whether it is: a closed connection cancels its request, and that of a session goes on without it.
-    /// `is_told` says that the system tells.
-    pub(super) fn outlive_input(&mut self, endpoint: &Endpoint, is_told: bool) -> bool {
+    /// Goes on with what is served although the peer sends nothing more. `is_told` says that the system tells when it is
+    /// gone. Else it is written something that shows it; where that cannot be, it is waited for as long as it may take to
+    /// read. A closed connection cancels its request, and that of a session goes on without it.
+    pub(super) fn outlive_input(&mut self, endpoint: &Endpoint, is_told: bool) {
         self.input_end = if is_told { InputEnd::Told } else { InputEnd::Shown { looks: 0 } };
-        is_told || self.probe(endpoint)
+        if !is_told && !self.probe(endpoint) {
+            self.input_end = InputEnd::Hidden;
+        }
     }
 
     /// Whether there is nothing to read while a request or a stream goes on.
@@ -188,14 +191,17 @@ impl Exchange {
     }
 
     /// How long until a peer that sends nothing more is looked at, if that is soon.
-    pub(super) fn next_look(&self) -> Option<Duration> {
-        if self.has_input_ended() { self.input_end.next_look() } else { None }
+    pub(super) fn next_look(&self, limits: &Limits) -> Option<Duration> {
+        if self.has_input_ended() { self.input_end.next_look(limits.write_timeout()) } else { None }
     }
 
-    /// Notes that the peer is looked at. Gives how long until the next time.
-    pub(super) fn note_look(&mut self) -> Duration {
+    /// Notes that the peer is looked at. Gives how long until the next time, unless it was the last one.
+    pub(super) fn note_look(&mut self, limits: &Limits) -> Option<Duration> {
+        if self.input_end.ends_at_look() {
+            return None;
+        }
         self.input_end.note_look();
-        self.next_look().unwrap_or_default()
+        Some(self.next_look(limits).unwrap_or_default())
     }
 
     /// Writes something to a peer that may be gone. Returns `false` if there is nothing that it could take now.
