@@ -51,6 +51,16 @@ pub enum ProtocolError<'f> {
         /// Bytes of the message.
         seen_bytes: usize,
     },
+    /// The rest of a line did not come in time.
+    #[error(
+        "Message timed out: its end did not come within {allowed_ms} ms (setting {setting}), and its connection ends"
+    )]
+    MessageTimedOut {
+        /// The name of the setting.
+        setting: &'static str,
+        /// What it says, in milliseconds.
+        allowed_ms: u64,
+    },
     /// The JSON is no JSON-RPC message.
     #[error("Invalid request: {0}")]
     InvalidRequest(&'static str),
@@ -260,6 +270,7 @@ impl ProtocolError<'_> {
             Self::Custom { code, .. } | Self::CustomWithData { code, .. } => return *code,
             Self::Parse(_) => ErrorCode::Parse,
             Self::FrameTooLong { .. }
+            | Self::MessageTimedOut { .. }
             | Self::InvalidRequest(_)
             | Self::BatchTooLong { .. }
             | Self::NotInitialized
@@ -311,6 +322,7 @@ impl ProtocolError<'_> {
             Self::MethodNotFound { .. } if matches!(era, Era::Modern) => 404,
             Self::UnknownSession => 404,
             Self::FrameTooLong { .. } => 413,
+            Self::MessageTimedOut { .. } => 408,
             Self::TooManyRequests { .. }
             | Self::TooManySubscriptions { .. }
             | Self::TooManyTasks { .. }

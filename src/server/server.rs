@@ -172,6 +172,11 @@ impl Server {
         self.shared.pools.are_scarce()
     }
 
+    /// Whether a call waits for room among the large messages.
+    pub(crate) fn is_room_collected(&self) -> bool {
+        self.shared.pools.turns.has_collector()
+    }
+
     /// Whether what has not come whole must go, as small objects leave no memory for it.
     pub(crate) fn is_out_of_memory(&self) -> bool {
         self.shared.pools.are_spent()

@@ -374,6 +374,11 @@ fn slow_heads_and_bodies_end_and_large_ones_are_refused() {
     assert!(slow.is_closed());
     let mut slow = host.connect(Way::Lines);
     slow.send(b"{\"jsonrpc\":");
+    let told = slow.line();
+    assert!(
+        told["error"]["message"].as_str().is_some_and(|text| text.contains("header_timeout_ms")),
+        "{told}"
+    );
     assert!(slow.is_closed(), "half a line");
     let mut slow = host.connect(Way::Unix);
     slow.send(b"POST /mcp HTTP/1.1\r\nHost:");

@@ -102,7 +102,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: HangUp<S>> Future for LineConnection<
         let ended = match exchange.poll(this.peer, this.stream, cx) {
             Poll::Ready(ended) => ended,
             Poll::Pending if !exchange.register_answers(this.peer, cx.waker()) => {
-                shared.server.memory().note_refused();
+                shared.server.memory().note_refused_large();
                 tracing::debug!("the answers of a peer end, as others lack the memory");
                 Ok(())
             }
@@ -122,7 +122,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: HangUp<S>> Future for LineConnection<
                 let waiting = this.exchange.as_deref_mut().map(Exchange::waiting);
                 let observed = Observed { waiting, progress, has_session };
                 ready!(this.clock.poll(observed, shared.server.limits(), timer, cx));
-                tracing::debug!("a peer took too long");
+                if is_told_first(this.exchange.as_deref_mut(), this.peer, cx) {
+                    return Poll::Pending;
+                }
                 Ok(())
             }
             Poll::Pending => {
@@ -143,6 +145,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: HangUp<S>> Future for LineConnection<
             ended => ended,
         })
     }
+}
+
+/// Whether a peer that took too long is told why before its connection ends. There is another poll then.
+#[cold]
+fn is_told_first(exchange: Option<&mut Exchange>, peer: &Peer, cx: &Context<'_>) -> bool {
+    tracing::debug!("a peer took too long");
+    let is_told = exchange.is_some_and(|exchange| exchange.refuse_late(peer));
+    if is_told {
+        cx.waker().wake_by_ref();
+    }
+    is_told
 }
 
 fn is_hang_up(error: &io::Error) -> bool {
@@ -416,6 +429,37 @@ mod tests {
                 took >= allowed && took < allowed + LATE,
                 "{said:.40}: {took:?}, allowed are {allowed:?}"
             );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_too_long_for_a_line_is_told_which_setting_says_so() {
+        let limits = crate::limits::Limits::default();
+        let long = format!("{{\"{}", "x".repeat(limits.max_header_bytes));
+        let rows = [
+            ("", None),
+            ("{\"jsonrpc\":", Some("header_timeout_ms")),
+            (&long, Some("body_timeout_ms")),
+            // Its id is not read, as it may be followed by another one.
+            ("{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"ping\"", Some("header_timeout_ms")),
+        ];
+        for (is_legacy, (said, setting)) in [false, true].into_iter().flat_map(|is| rows.map(|row| (is, row)))
+        {
+            let mut peer = Timed::open(Some(SOMEBODY));
+            let mut told = String::new();
+            if is_legacy {
+                peer.say(&format!("{INITIALIZE}\n")).await;
+            }
+            peer.say(said).await;
+            peer.client.read_to_string(&mut told).await.expect("the end");
+            let ended = peer.ended().await;
+            let lines: Vec<_> = told.lines().skip(usize::from(is_legacy)).collect();
+            assert_eq!(lines.len(), usize::from(setting.is_some()), "{said:.40}: {told}");
+            if let Some(setting) = setting {
+                assert!(lines[0].contains(setting) && lines[0].contains("-32600"), "{said:.40}: {told}");
+                assert_eq!(lines[0].contains("\"id\":null"), is_legacy, "{told}");
+                assert!(ended < limits.idle_timeout(), "{said:.40}");
+            }
         }
     }
 

@@ -8,7 +8,8 @@
 use super::batches::Batches;
 use super::peer::{Peer, ServeError};
 use super::room::{LineRoom, UnfinishedLine};
-use super::timeouts::{Progress, Timeout, Waiting};
+use super::timeouts::{Progress, Timeout, Waiting, message_timeout};
+use crate::limits::price;
 use crate::metrics::Moment;
 use crate::protocol::ProtocolError;
 use crate::server::{
@@ -125,8 +126,33 @@ impl Exchange {
     /// What the time-outs of the peer depend on.
     pub(super) fn waiting(&mut self) -> Waiting<'_> {
         let unfinished_bytes = self.frames.unfinished_bytes();
-        let awaits_room = self.unfinished.awaits_room();
-        Waiting { timeout: &mut self.timeout, outbox: &mut self.outbox, unfinished_bytes, awaits_room }
+        let (awaits_room, unread) = (self.unfinished.awaits_room(), self.unfinished.unread_for());
+        Waiting {
+            timeout: &mut self.timeout,
+            outbox: &mut self.outbox,
+            unfinished_bytes,
+            awaits_room,
+            unread,
+        }
+    }
+
+    /// Refuses a message whose end did not come in time; nothing more is read. Returns whether the peer took too long for that.
+    #[cold]
+    pub(super) fn refuse_late(&mut self, peer: &Peer) -> bool {
+        if self.timeout != Timeout::Message {
+            return false;
+        }
+        let (setting, allowed) = message_timeout(peer.server.limits(), self.frames.unfinished_bytes());
+        let allowed_ms = u64::try_from(allowed.as_millis()).unwrap_or(u64::MAX);
+        tracing::warn!(setting, allowed_ms, "a message did not come whole in time, and its connection ends");
+        let error = ProtocolError::MessageTimedOut { setting, allowed_ms };
+        if let Some(answer) = peer.server.refusal_without_id(&peer.session(), &error).into_answer() {
+            self.outbox.push_line(answer);
+        }
+        self.frames.clear();
+        self.unfinished.clear();
+        self.stop_reading();
+        true
     }
 
     /// Selects the time-out for the end of what is in flight. Returns whether another one applied before.
@@ -200,7 +226,7 @@ impl Exchange {
     #[cold]
     fn skip_unfinished(&mut self) {
         self.frames.skip_unfinished();
-        self.unfinished.clear();
+        self.unfinished.skip();
     }
 
     fn poll_write<W: AsyncWrite + Unpin>(
@@ -282,7 +308,7 @@ impl Exchange {
                         LineRoom::Missing => self.skip_unfinished(),
                         LineRoom::TooLong => {
                             self.frames.skip_over_budget();
-                            self.unfinished.clear();
+                            self.unfinished.skip();
                         }
                     }
                     return self.poll_fill(peer, reader, cx);
@@ -536,7 +562,11 @@ impl Exchange {
                 (outline, ProtocolError::FrameTooLong { limit_bytes, seen_bytes })
             }
             FrameError::OutOfMemory { seen_bytes, never_fits, outline } => {
-                peer.server.memory().note_refused();
+                if *seen_bytes > price::SMALL_BUFFER_BYTES && !peer.server.is_out_of_memory() {
+                    peer.server.memory().note_refused_large();
+                } else {
+                    peer.server.memory().note_refused();
+                }
                 let is_over_budget = *never_fits || peer.server.is_over_budget(*seen_bytes);
                 let error =
                     if is_over_budget { ProtocolError::OverBudget } else { ProtocolError::OutOfMemory };

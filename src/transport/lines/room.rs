@@ -39,14 +39,30 @@ struct Entry {
     message: Option<IncomingMessage>,
     /// When it looks for room again, while it waits for some.
     look: Option<Pin<Box<Sleep>>>,
+    /// Since when it is not read, as it waits, and how long it was not read before that.
+    unread_since: Option<Instant>,
+    unread_for: Duration,
 }
 
 impl UnfinishedLine {
     /// Says that there is none any more. Its bytes are to be freed first, as others are told that there is room.
     pub(super) fn clear(&mut self) {
         if let Some(entry) = &mut self.0 {
-            (entry.message, entry.look) = (None, None);
+            **entry = Entry::default();
         }
+    }
+
+    /// The rest of it is skipped, for which there is always room.
+    pub(super) fn skip(&mut self) {
+        if let Some(entry) = &mut self.0 {
+            entry.message = None;
+            entry.end_wait();
+        }
+    }
+
+    /// How long it was not read, as it waited for room.
+    pub(super) fn unread_for(&self) -> Duration {
+        self.0.as_ref().map_or(Duration::ZERO, |entry| entry.unread_for())
     }
 
     /// Whether it waits for room.
@@ -61,14 +77,14 @@ impl UnfinishedLine {
         peer: &Peer,
         cx: &mut Context<'_>,
     ) -> LineRoom {
-        if peer.server.memory().incoming(true).anyone_waits() {
-            // What others wait for is not for buffers that only make reads fewer.
+        if peer.server.memory().incoming(true).anyone_waits() || peer.server.is_room_collected() {
+            // What others wait for is not for buffers that only make reads fewer, and whoever waits wakes for each that is freed.
             frames.read_small();
         }
         if frames.has_unfinished() {
             return self.make_line_room(frames, peer, cx);
         }
-        self.clear();
+        self.skip();
         if peer.server.is_out_of_memory() {
             frames.skip_unfinished();
         }
@@ -80,7 +96,7 @@ impl UnfinishedLine {
         if let Some(entry) = &mut self.0 {
             match room {
                 LineRoom::Awaited => entry.look_again(cx),
-                LineRoom::Made | LineRoom::Missing | LineRoom::TooLong => entry.look = None,
+                LineRoom::Made | LineRoom::Missing | LineRoom::TooLong => entry.end_wait(),
             }
         }
         room
@@ -135,7 +151,7 @@ impl UnfinishedLine {
     /// Enters what came of a line while its connection sleeps. Returns whether it may stay: if not, others lack it.
     pub(super) fn sleep(&mut self, frames: &FrameReader, peer: &Peer, connection: &Waker) -> bool {
         if !frames.has_unfinished() {
-            self.clear();
+            self.skip();
             return true;
         }
         // What it waits for decides in which table it is.
@@ -160,7 +176,17 @@ impl UnfinishedLine {
 }
 
 impl Entry {
+    fn unread_for(&self) -> Duration {
+        self.unread_for + self.unread_since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    fn end_wait(&mut self) {
+        self.unread_for = self.unread_for();
+        (self.look, self.unread_since) = (None, None);
+    }
+
     fn look_again(&mut self, cx: &mut Context<'_>) {
+        self.unread_since.get_or_insert_with(Instant::now);
         let look = self.look.get_or_insert_with(|| Box::pin(sleep(LOOK)));
         while look.as_mut().poll(cx).is_ready() {
             look.as_mut().reset(Instant::now() + LOOK);

@@ -47,6 +47,8 @@ pub(super) struct Waiting<'e> {
     pub(super) unfinished_bytes: usize,
     /// The rest of it is not read before there is room: the peer cannot help it.
     pub(super) awaits_room: bool,
+    /// How long it was not read for that reason.
+    pub(super) unread: Duration,
 }
 
 /// What a connection looks like when it goes to sleep.
@@ -135,7 +137,7 @@ impl TimeoutClock {
         };
         let timeout = if !waiting.outbox.is_empty() {
             Timeout::Write
-        } else if waiting.unfinished_bytes > 0 && !waiting.awaits_room {
+        } else if waiting.unfinished_bytes > 0 {
             Timeout::Message
         } else {
             Timeout::Off
@@ -149,6 +151,15 @@ impl TimeoutClock {
     }
 }
 
+/// How long a message may take of which so many bytes have come, and the setting that says so.
+pub(super) fn message_timeout(limits: &Limits, bytes: usize) -> (&'static str, Duration) {
+    if bytes > limits.max_header_bytes {
+        ("body_timeout_ms", limits.body_timeout())
+    } else {
+        ("header_timeout_ms", limits.header_timeout())
+    }
+}
+
 /// How long a peer may take.
 fn allowed(timeout: Timeout, observed: &Observed<'_>, limits: &Limits) -> Option<Duration> {
     match timeout {
@@ -156,12 +167,13 @@ fn allowed(timeout: Timeout, observed: &Observed<'_>, limits: &Limits) -> Option
         // The session ends with its connection, so the client gets the longer time of a session.
         Timeout::Idle if observed.has_session => Some(limits.session_timeout().max(limits.idle_timeout())),
         Timeout::Idle => Some(limits.idle_timeout()),
+        // It wakes by itself to look for room.
+        Timeout::Message if observed.waiting.as_ref().is_some_and(|waiting| waiting.awaits_room) => None,
         Timeout::Message => {
-            let is_long = observed
-                .waiting
-                .as_ref()
-                .is_some_and(|waiting| waiting.unfinished_bytes > limits.max_header_bytes);
-            Some(if is_long { limits.body_timeout() } else { limits.header_timeout() })
+            let waiting = observed.waiting.as_ref();
+            let unread = waiting.map_or(Duration::ZERO, |waiting| waiting.unread);
+            let bytes = waiting.map_or(0, |waiting| waiting.unfinished_bytes);
+            Some(message_timeout(limits, bytes).1 + unread)
         }
         Timeout::Write => Some(limits.write_timeout() / u32::from(Outbox::LOOKS)),
     }

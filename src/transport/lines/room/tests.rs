@@ -158,6 +158,37 @@ async fn a_line_that_lacks_room_waits_for_it() {
     assert!(is_clear(&server));
 }
 
+/// The server does not read meanwhile: that is not the time of the client.
+#[tokio::test(start_paused = true)]
+async fn a_line_that_waits_for_room_has_its_time_all_the_same() {
+    const ALLOWED: Duration = Duration::from_millis(50);
+    let limits = Limits {
+        max_inflight_bytes: ROOM_BYTES,
+        header_timeout_ms: ALLOWED.as_millis() as usize,
+        body_timeout_ms: ALLOWED.as_millis() as usize,
+        ..Limits::default()
+    };
+    let (_server, shared) = serve(limits);
+    // Of the owner, who has no time-out.
+    let mut halves = Vec::new();
+    for _ in 0..3 {
+        let mut half = Client::connect(&shared, None);
+        half.send(&begun(2_500_000)).await;
+        halves.push(half);
+    }
+    let began = Instant::now();
+    let mut client = Client::connect(&shared, OTHERS[0]);
+    client.send(&format!("{}}}\n", begun(2 * MIB))).await;
+    let answer = client.answer().await;
+    assert!(answer.contains(r#""id":1"#) && !answer.contains("memory"), "{answer}");
+    assert!(began.elapsed() > ALLOWED, "it need not wait");
+    // And no longer than that.
+    client.send(&begun(100)).await;
+    let told = client.answer().await;
+    assert!(told.contains("header_timeout_ms"), "{told}");
+    drop(halves);
+}
+
 /// Who leaves while it waits, or after others ended for it, leaves nothing behind, and no one waits longer than it may.
 #[tokio::test(start_paused = true)]
 async fn who_leaves_while_it_waits_leaves_nothing_behind() {
