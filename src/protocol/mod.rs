@@ -38,5 +38,8 @@ pub use owned::{OwnedMessage, RetainMessage};
 pub(crate) use prompt::{Prompt, PromptArgument, Role};
 pub(crate) use resource::{Resource, ResourceTemplate};
 pub use revision::Revision;
-#[cfg_attr(not(feature = "cli"), allow(unused_imports, reason = "the features say who uses them"))]
+#[cfg_attr(
+    not(all(feature = "cli", feature = "macros")),
+    allow(unused_imports, reason = "the features say who uses them")
+)]
 pub(crate) use tool::{TaskSupport, ToolAnnotations, ToolDefinition};
